@@ -1,0 +1,10 @@
+//! Who is calling, on both protocols: JSON Web Tokens (RFC 7519) signed with a shared secret, the tenant
+//! and the role that they name.
+//!
+//! It must know neither transport nor storage: callers hand it the token's text and the time.
+
+mod principal;
+mod token;
+
+pub use principal::{Principal, Role};
+pub use token::{Error, Keys, TokenConfig, TokenRequest};

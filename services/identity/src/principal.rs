@@ -1,0 +1,90 @@
+//! The caller of a request, once its credential has been checked.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Watch, list and get.
+    Viewer,
+    /// Also issue commands and publish events.
+    Operator,
+    /// Also manage agents and tokens.
+    Admin,
+    /// Connect as an agent, report and publish.
+    Agent,
+    /// An edge: watch every tenant.
+    Service,
+}
+
+impl Role {
+    /// Every role, in the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Viewer, Self::Operator, Self::Admin, Self::Agent, Self::Service];
+
+    /// The word that tokens and command lines use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+            Self::Agent => "agent",
+            Self::Service => "service",
+        }
+    }
+
+    /// Whether it may watch, list and get.
+    #[must_use]
+    pub const fn may_view(self) -> bool {
+        matches!(self, Self::Viewer | Self::Operator | Self::Admin | Self::Service)
+    }
+
+    /// Whether it may issue commands.
+    #[must_use]
+    pub const fn may_operate(self) -> bool {
+        matches!(self, Self::Operator | Self::Admin)
+    }
+
+    /// Whether it may manage agents and tokens.
+    #[must_use]
+    pub const fn may_administer(self) -> bool {
+        matches!(self, Self::Admin)
+    }
+
+    /// Whether it may publish events.
+    #[must_use]
+    pub const fn may_publish(self) -> bool {
+        matches!(self, Self::Operator | Self::Admin | Self::Agent)
+    }
+
+    /// Whether it may open an agent's session.
+    #[must_use]
+    pub const fn may_connect(self) -> bool {
+        matches!(self, Self::Agent)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A caller whose credential was good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The `sub` claim.
+    pub subject: String,
+    /// The `tenant_id` claim; `*` for the role service.
+    pub tenant_id: String,
+    /// The `role` claim.
+    pub role: Role,
+    /// The `exp` claim: when the credential ceases to hold.
+    pub expires_at: OffsetDateTime,
+    /// The `fingerprint` claim, where the token is bound to one client.
+    pub fingerprint: Option<String>,
+}

@@ -1,0 +1,238 @@
+//! Signing and checking tokens: HS256 with a configured secret. The algorithm is never taken from the
+//! token (RFC 8725, section 3.1).
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::{Principal, Role};
+
+/// Tokens longer than this are refused unread.
+const TOKEN_LEN_MAX: usize = 8 * 1024;
+/// HS256 needs a key of at least the hash's length (RFC 7518, section 3.2).
+const SECRET_LEN_MIN: usize = 32;
+/// Longest subject, tenant or fingerprint, in bytes.
+const CLAIM_LEN_MAX: usize = 128;
+
+/// How tokens are signed and checked.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TokenConfig {
+    /// Secret that signs and checks tokens (HS256): at least 32 bytes.
+    #[arg(long = "jwt-secret", env = "SIGNALBOX_JWT_SECRET", hide_env_values = true)]
+    pub secret: SecretString,
+}
+
+/// Why a token was refused or could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The token's time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// It is no token, or its signature is wrong, or a claim is missing or malformed.
+    #[error("invalid token: {0}")]
+    Invalid(String),
+    /// The secret is too short to be safe.
+    #[error("the token secret has {0} bytes; at least {SECRET_LEN_MIN} are needed")]
+    WeakSecret(usize),
+    /// What was asked to be signed makes no sense.
+    #[error("{field}: {expected}")]
+    BadRequest {
+        /// The field at fault.
+        field: &'static str,
+        /// What was expected of it.
+        expected: &'static str,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    tenant_id: String,
+    role: Role,
+    exp: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+}
+
+/// What a new token shall say.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// Whom it is for.
+    pub subject: String,
+    /// Whose log they may see; `*` for [`Role::Service`] only.
+    pub tenant_id: String,
+    /// What they may do.
+    pub role: Role,
+    /// How long it holds.
+    pub ttl: Duration,
+}
+
+/// The keys that sign and check tokens.
+#[derive(Clone)]
+pub struct Keys {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Keys {
+    /// Prepares the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WeakSecret`] when the secret is shorter than 32 bytes.
+    pub fn new(config: &TokenConfig) -> Result<Self, Error> {
+        let secret = config.secret.expose_secret().as_bytes();
+        if secret.len() < SECRET_LEN_MIN {
+            return Err(Error::WeakSecret(secret.len()));
+        }
+        let mut validation = Validation::new(Algorithm::HS256);
+        // The expiry is checked below against the caller's clock.
+        validation.validate_exp = false;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        Ok(Self {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            validation,
+        })
+    }
+
+    /// Signs a token that holds from `now` for the time asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadRequest`] when subject or tenant are empty or too long, or the tenant does not fit
+    /// the role.
+    pub fn issue(&self, request: &TokenRequest, now: OffsetDateTime) -> Result<String, Error> {
+        let claims = Claims {
+            sub: request.subject.clone(),
+            tenant_id: request.tenant_id.clone(),
+            role: request.role,
+            exp: (now + request.ttl).unix_timestamp(),
+            fingerprint: None,
+        };
+        check(&claims).map_err(|(field, expected)| Error::BadRequest { field, expected })?;
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(|error| Error::Invalid(error.to_string()))
+    }
+
+    /// Checks a token and says who presents it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Expired`] or [`Error::Invalid`].
+    pub fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Principal, Error> {
+        if token.len() > TOKEN_LEN_MAX {
+            return Err(Error::Invalid(format!("longer than {TOKEN_LEN_MAX} bytes")));
+        }
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .map_err(|error| describe(&error))?
+            .claims;
+        check(&claims).map_err(|(field, expected)| Error::Invalid(format!("claim {field}: {expected}")))?;
+        let expires_at = OffsetDateTime::from_unix_timestamp(claims.exp)
+            .map_err(|_| Error::Invalid("claim exp: seconds since 1970".into()))?;
+        if expires_at <= now {
+            return Err(Error::Expired);
+        }
+        Ok(Principal {
+            subject: claims.sub,
+            tenant_id: claims.tenant_id,
+            role: claims.role,
+            expires_at,
+            fingerprint: claims.fingerprint,
+        })
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys(HS256)")
+    }
+}
+
+/// The rules that hold for every token, whoever made it.
+fn check(claims: &Claims) -> Result<(), (&'static str, &'static str)> {
+    let plain = |text: &str| {
+        !text.is_empty() && text.len() <= CLAIM_LEN_MAX && !text.chars().any(char::is_control)
+    };
+    if !plain(&claims.sub) {
+        return Err(("sub", "1 to 128 bytes without control characters"));
+    }
+    if !plain(&claims.tenant_id) {
+        return Err(("tenant_id", "1 to 128 bytes without control characters"));
+    }
+    if (claims.tenant_id == "*") != (claims.role == Role::Service) {
+        return Err(("tenant_id", "* goes with the role service, and only with it"));
+    }
+    Ok(())
+}
+
+fn describe(error: &jsonwebtoken::errors::Error) -> Error {
+    Error::Invalid(match error.kind() {
+        ErrorKind::InvalidSignature => "the signature does not match".into(),
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "the algorithm is not HS256".into(),
+        ErrorKind::MissingRequiredClaim(claim) => format!("claim {claim} is missing"),
+        ErrorKind::Json(error) => format!("malformed claims: {error}"),
+        _ => "not a JSON Web Token".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(secret: &str) -> Keys {
+        Keys::new(&TokenConfig { secret: secret.into() }).unwrap()
+    }
+
+    const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn request() -> TokenRequest {
+        TokenRequest {
+            subject: "ann".into(),
+            tenant_id: "dev".into(),
+            role: Role::Operator,
+            ttl: Duration::minutes(5),
+        }
+    }
+
+    #[test]
+    fn a_token_names_its_holder_until_it_expires() {
+        let keys = keys(SECRET);
+        let token = keys.issue(&request(), NOW).unwrap();
+        let principal = keys.verify(&token, NOW + Duration::seconds(299)).unwrap();
+        assert_eq!((principal.subject.as_str(), principal.role), ("ann", Role::Operator));
+        assert_eq!(keys.verify(&token, NOW + Duration::seconds(300)), Err(Error::Expired));
+    }
+
+    #[test]
+    fn a_foreign_signature_and_a_foreign_algorithm_are_refused() {
+        let token = keys("another-secret-of-at-least-32-bytes!").issue(&request(), NOW).unwrap();
+        assert!(matches!(keys(SECRET).verify(&token, NOW), Err(Error::Invalid(_))));
+        // {"alg":"none"}.{"sub":"ann","tenant_id":"dev","role":"admin","exp":9999999999}.
+        let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4iLCJ0ZW5hbnRfaWQiOiJkZXYiLCJyb2xlIjoiYWRtaW4iLCJleHAiOjk5OTk5OTk5OTl9.";
+        assert!(matches!(keys(SECRET).verify(unsigned, NOW), Err(Error::Invalid(_))));
+        assert!(matches!(keys(SECRET).verify("", NOW), Err(Error::Invalid(_))));
+    }
+
+    #[test]
+    fn only_a_service_may_be_of_every_tenant() {
+        let everywhere = TokenRequest { tenant_id: "*".into(), ..request() };
+        assert!(keys(SECRET).issue(&everywhere, NOW).is_err());
+        assert!(keys(SECRET).issue(&TokenRequest { role: Role::Service, ..everywhere }, NOW).is_ok());
+    }
+
+    #[test]
+    fn a_short_secret_is_refused() {
+        let config = TokenConfig { secret: "short".into() };
+        assert_eq!(Keys::new(&config).unwrap_err(), Error::WeakSecret(5));
+    }
+
+    #[test]
+    fn neither_keys_nor_configuration_show_the_secret() {
+        let config = TokenConfig { secret: SECRET.into() };
+        assert!(!format!("{config:?} {:?}", keys(SECRET)).contains(SECRET));
+    }
+}
