@@ -1,1 +1,4 @@
-//! placeholder
+//! The WebSocket edge: follows the logs of the state service, and translates them for people.
+
+pub mod event;
+pub mod interest;

@@ -1,0 +1,181 @@
+//! What a connection wants to see: event types, each with its scope, and filters. Pure and comparable, so
+//! that connections with the same interest share one group.
+//!
+//! It must know no dialect: dialects translate their channels and patterns into it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use signalbox_catalog as catalog;
+
+use crate::event::Event;
+
+/// Something that an event belongs to and that a subscription can name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// The agent it concerns.
+    Agent(String),
+    /// The resource it is about.
+    Subject(String),
+    /// The project it belongs to.
+    Project(String),
+}
+
+/// Which events of a type are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// All, except those that belong to one of these.
+    AllBut(BTreeSet<Topic>),
+    /// Those that belong to one of these.
+    Only(BTreeSet<Topic>),
+}
+
+impl Scope {
+    /// Every event of the type.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self::AllBut(BTreeSet::new())
+    }
+
+    /// What either of the two wants.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        use Scope::{AllBut, Only};
+        match (self, other) {
+            (AllBut(a), AllBut(b)) => AllBut(a.intersection(b).cloned().collect()),
+            (Only(a), Only(b)) => Only(a.union(b).cloned().collect()),
+            (AllBut(but), Only(only)) | (Only(only), AllBut(but)) => AllBut(but.difference(only).cloned().collect()),
+        }
+    }
+
+    /// What is left after these topics are taken away.
+    #[must_use]
+    pub fn without(&self, topics: &BTreeSet<Topic>) -> Self {
+        match self {
+            Self::AllBut(but) => Self::AllBut(but.union(topics).cloned().collect()),
+            Self::Only(only) => Self::Only(only.difference(topics).cloned().collect()),
+        }
+    }
+
+    /// Whether it wants nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Only(only) if only.is_empty())
+    }
+
+    fn holds(&self, event: &Event) -> bool {
+        match self {
+            Self::AllBut(but) => !topics(event).any(|topic| but.contains(&topic)),
+            Self::Only(only) => topics(event).any(|topic| only.contains(&topic)),
+        }
+    }
+}
+
+/// The topics that an event belongs to.
+pub fn topics(event: &Event) -> impl Iterator<Item = Topic> + '_ {
+    let agent = (!event.agent_id.is_empty()).then(|| Topic::Agent(event.agent_id.clone()));
+    let projects = event.attributes.get(catalog::Attribute::Project.name()).into_iter().flatten();
+    agent
+        .into_iter()
+        .chain([Topic::Subject(event.subject.clone())])
+        .chain(projects.map(|project| Topic::Project(project.clone())))
+}
+
+/// A value that a filter accepts; `*` stands for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// A pattern of this text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text as given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the value fits. Linear in the length of the value for each star.
+    #[must_use]
+    pub fn matches(&self, value: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or_default();
+        let Some(mut rest) = value.strip_prefix(first) else { return false };
+        let Some(last) = parts.next_back() else { return rest.is_empty() };
+        for part in parts {
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// Accepted values by attribute. A filter constrains the event types that have its attribute and passes
+/// the others; an event that lacks a value for an attribute its type has does not match.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Filters(pub BTreeMap<&'static str, Vec<Pattern>>);
+
+impl Filters {
+    fn holds(&self, event: &Event) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let has = catalog::event_type(&event.event_type).map_or(&[][..], |event_type| event_type.attributes);
+        has.iter().all(|attribute| {
+            let Some(patterns) = self.0.get(attribute.name()) else { return true };
+            let values = event.attributes.get(attribute.name()).into_iter().flatten();
+            values.into_iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
+        })
+    }
+}
+
+/// What a connection wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Interest {
+    /// Event types, each with its scope.
+    pub types: BTreeMap<String, Scope>,
+    /// What the events of these types must have.
+    pub filters: Filters,
+}
+
+impl Interest {
+    /// Whether the event is wanted.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        self.types.get(&event.event_type).is_some_and(|scope| scope.holds(event)) && self.filters.holds(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        for (pattern, value, fits) in [
+            ("prod-*", "prod-1", true),
+            ("prod-*", "dev-prod-1", false),
+            ("*-eu", "prod-eu", true),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("*", "", true),
+            ("a*a", "a", false),
+            ("HIGH", "HIGH", true),
+            ("HIGH", "HIGHER", false),
+            ("", "", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(value), fits, "{pattern} on {value}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_and_given_back_is_whole_again() {
+        let a = BTreeSet::from([Topic::Agent("a".into())]);
+        let without_a = Scope::all().without(&a);
+        assert_eq!(without_a, Scope::AllBut(a.clone()));
+        assert_eq!(without_a.union(&Scope::Only(a.clone())), Scope::all());
+        assert!(Scope::Only(a.clone()).without(&a).is_empty());
+    }
+}
