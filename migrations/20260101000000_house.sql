@@ -47,7 +47,7 @@ CREATE TABLE agents (
     name              text        NOT NULL,
     template          text        NOT NULL,
     labels            jsonb       NOT NULL,
-    capabilities      text[]      NOT NULL,
+    capabilities      jsonb       NOT NULL,
     software_version  text        NOT NULL,
     status            text        NOT NULL,
     status_reason     text        NOT NULL,
@@ -109,6 +109,8 @@ CREATE TABLE command_executions (
     deadline        timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
     deliveries      integer     NOT NULL,
+    -- The run of the agent that it was sent to: another run knows of it only by a durable ledger.
+    instance_uid    uuid,
     PRIMARY KEY (tenant_id, command_id, agent_id)
 );
 
