@@ -1,10 +1,10 @@
 -- The house: tenants with their logs, agents with their sessions, commands with their executions.
 -- Every key begins with the tenant, so that a distributed Postgres can shard by it; `replicas` is the
--- one exception, since a replica belongs to no tenant.
+-- one exception, since a replica belongs to no tenant. Ids compare by bytes (`COLLATE "C"`), as programs do.
 
 -- A tenant's log: which incarnation it is, how far it goes, and where it begins.
 CREATE TABLE tenants (
-    tenant_id  text        PRIMARY KEY,
+    tenant_id  text COLLATE "C" PRIMARY KEY,
     -- Names the log's incarnation; a cursor of another one is refused.
     epoch      uuid        NOT NULL DEFAULT gen_random_uuid(),
     -- The newest revision; 0 before the first. Updated by the transaction that appends, which holds the row.
@@ -18,14 +18,14 @@ CREATE TABLE tenants (
 
 -- The logs. Partitioned by the day of the commit, so that retention drops whole partitions.
 CREATE TABLE events (
-    tenant_id    text        NOT NULL,
+    tenant_id    text COLLATE "C" NOT NULL,
     revision     bigint      NOT NULL,
     committed_at timestamptz NOT NULL,
     occurred_at  timestamptz NOT NULL,
     type         text        NOT NULL,
     subject      text        NOT NULL,
     -- Empty where the event concerns no agent.
-    agent_id     text        NOT NULL,
+    agent_id     text COLLATE "C" NOT NULL,
     source       text        NOT NULL,
     actor        text        NOT NULL,
     -- W3C Trace Context; empty where the work has none.
@@ -42,8 +42,8 @@ CREATE TABLE events (
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 
 CREATE TABLE agents (
-    tenant_id         text        NOT NULL,
-    agent_id          text        NOT NULL,
+    tenant_id         text COLLATE "C" NOT NULL,
+    agent_id          text COLLATE "C" NOT NULL,
     name              text        NOT NULL,
     template          text        NOT NULL,
     labels            jsonb       NOT NULL,
@@ -77,8 +77,8 @@ CREATE INDEX agents_by_replica ON agents (replica_id) WHERE connectivity = 'conn
 
 -- The last report of each run of an agent that is in the log, so that a report enters it once.
 CREATE TABLE agent_instances (
-    tenant_id    text        NOT NULL,
-    agent_id     text        NOT NULL,
+    tenant_id    text COLLATE "C" NOT NULL,
+    agent_id     text COLLATE "C" NOT NULL,
     instance_uid uuid        NOT NULL,
     last_report  bigint      NOT NULL,
     updated_at   timestamptz NOT NULL,
@@ -86,7 +86,7 @@ CREATE TABLE agent_instances (
 );
 
 CREATE TABLE commands (
-    tenant_id   text        NOT NULL,
+    tenant_id   text COLLATE "C" NOT NULL,
     command_id  uuid        NOT NULL,
     name        text        NOT NULL,
     parameters  json        NOT NULL,
@@ -98,9 +98,9 @@ CREATE TABLE commands (
 );
 
 CREATE TABLE command_executions (
-    tenant_id       text        NOT NULL,
+    tenant_id       text COLLATE "C" NOT NULL,
     command_id      uuid        NOT NULL,
-    agent_id        text        NOT NULL,
+    agent_id        text COLLATE "C" NOT NULL,
     state           text        NOT NULL,
     result          json,
     error           text        NOT NULL,
@@ -120,9 +120,9 @@ CREATE INDEX command_executions_open ON command_executions (deadline)
     WHERE state IN ('QUEUED', 'DELIVERED', 'ACKNOWLEDGED', 'IN_PROGRESS');
 
 CREATE TABLE resources (
-    tenant_id  text        NOT NULL,
-    kind       text        NOT NULL,
-    id         text        NOT NULL,
+    tenant_id  text COLLATE "C" NOT NULL,
+    kind       text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL,
     version    bigint      NOT NULL,
     data       json        NOT NULL,
     created_at timestamptz NOT NULL,
@@ -133,8 +133,8 @@ CREATE TABLE resources (
 );
 
 CREATE TABLE api_keys (
-    tenant_id    text        NOT NULL,
-    key_id       text        NOT NULL,
+    tenant_id    text COLLATE "C" NOT NULL,
+    key_id       text COLLATE "C" NOT NULL,
     name         text        NOT NULL,
     role         text        NOT NULL,
     secret_hash  bytea       NOT NULL,
@@ -148,8 +148,8 @@ CREATE TABLE api_keys (
 
 -- What a mutating call answered, so that its repetition has no further effect.
 CREATE TABLE idempotency_keys (
-    tenant_id   text        NOT NULL,
-    key         text        NOT NULL,
+    tenant_id   text COLLATE "C" NOT NULL,
+    key         text COLLATE "C" NOT NULL,
     -- Hash of the request; another request under the same key is refused.
     fingerprint bytea       NOT NULL,
     response    json        NOT NULL,
@@ -169,8 +169,8 @@ CREATE TABLE replicas (
 -- The latest measurements, for replicas that do not hold the agent's session. Not worth a log: after a
 -- crash of Postgres they are gone, and the next sample brings them back.
 CREATE UNLOGGED TABLE agent_metrics (
-    tenant_id  text        NOT NULL,
-    agent_id   text        NOT NULL,
+    tenant_id  text COLLATE "C" NOT NULL,
+    agent_id   text COLLATE "C" NOT NULL,
     replica_id uuid        NOT NULL,
     sample     json        NOT NULL,
     updated_at timestamptz NOT NULL,
