@@ -141,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_malformed_cursor_is_refused() {
-        for text in ["", ":", "42", "x:1", &format!("{EPOCH}:"), &format!("{EPOCH}:+1"), &format!("{EPOCH}:-1")] {
+        for text in
+            ["", ":", "42", "x:1", &format!("{EPOCH}:"), &format!("{EPOCH}:+1"), &format!("{EPOCH}:-1")]
+        {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text:?}");
         }
         assert_eq!(format!("{EPOCH}:18446744073709551616").parse::<Cursor>(), Err(CursorError));

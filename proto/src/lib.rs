@@ -6,7 +6,12 @@
 mod convert;
 
 /// The package `signalbox.v1`.
-#[expect(clippy::all, reason = "generated; the fields are commented in the .proto files")]
+#[expect(
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the fields are commented in the .proto files"
+)]
 pub mod v1 {
     tonic::include_proto!("signalbox.v1");
 }

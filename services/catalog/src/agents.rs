@@ -11,6 +11,10 @@ pub(crate) const EVENT_TYPES: &[EventType] = &[
     change("agent.error", &[], "An agent's program failed."),
     change("command.issued", &[], "A command for an agent became durable."),
     change("command.updated", &[], "A command got further at an agent."),
-    change("command.cancel_requested", &[], "Somebody asked to take back a command that an agent already has."),
+    change(
+        "command.cancel_requested",
+        &[],
+        "Somebody asked to take back a command that an agent already has.",
+    ),
     occurrence("log.line", &[], "A line of a log, with category, message and data."),
 ];

@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(BY_NAME.len(), event_types().count(), "a name is declared twice");
         for event_type in event_types() {
             let (kind, what) = event_type.name.split_once('.').expect("a kind and a what");
-            let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
+            let plain =
+                |text: &str| !text.is_empty() && text.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
             assert!(plain(kind) && plain(what), "{}", event_type.name);
             assert!(event_type.doc.ends_with('.'), "{}", event_type.name);
         }

@@ -153,9 +153,8 @@ impl std::fmt::Debug for Keys {
 
 /// The rules that hold for every token, whoever made it.
 fn check(claims: &Claims) -> Result<(), (&'static str, &'static str)> {
-    let plain = |text: &str| {
-        !text.is_empty() && text.len() <= CLAIM_LEN_MAX && !text.chars().any(char::is_control)
-    };
+    let plain =
+        |text: &str| !text.is_empty() && text.len() <= CLAIM_LEN_MAX && !text.chars().any(char::is_control);
     if !plain(&claims.sub) {
         return Err(("sub", "1 to 128 bytes without control characters"));
     }

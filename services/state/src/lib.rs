@@ -1,1 +1,20 @@
-//! placeholder
+//! The state service: keeps the truth about a fleet of agents in Postgres, emits the log of its changes,
+//! and carries commands to the agents.
+//!
+//! A call comes in through `grpc`, becomes a change of `domain`, is committed by `log`, and is seen by
+//! watchers and sessions through `watch`. All SQL is in `store`.
+
+mod bus;
+mod config;
+mod domain;
+mod grpc;
+mod keeper;
+mod log;
+mod samples;
+mod server;
+mod sessions;
+mod store;
+mod watch;
+
+pub use config::Config;
+pub use server::{Error, Server};

@@ -19,9 +19,8 @@ pub use clock::now;
 pub use traceparent::{adopt, current_traceparent, is_traceparent, new_traceparent};
 
 /// Upper bounds of the latency histograms, in seconds: 0.1 ms to 10 s.
-const LATENCY_BUCKETS_S: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const LATENCY_BUCKETS_S: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// How a program tells of itself.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,8 +99,8 @@ impl Drop for Guard {
 pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Guard, Error> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|source| Error::Filter { filter: config.log.clone(), source })?;
-    let mut provider = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(service).build());
+    let mut provider =
+        SdkTracerProvider::builder().with_resource(Resource::builder().with_service_name(service).build());
     if let Some(endpoint) = &config.otlp_endpoint {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_tonic()

@@ -48,7 +48,11 @@ fn parse(text: &str) -> Option<SpanContext> {
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let lower_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let lengths = [version.len(), trace.len(), span.len(), flags.len()] == [2, 32, 16, 2];
-    if parts.next().is_some() || !lengths || version != "00" || ![trace, span, flags].into_iter().all(lower_hex) {
+    if parts.next().is_some()
+        || !lengths
+        || version != "00"
+        || ![trace, span, flags].into_iter().all(lower_hex)
+    {
         return None;
     }
     let context = SpanContext::new(

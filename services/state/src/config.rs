@@ -1,0 +1,98 @@
+//! The configuration of the state service: flags, each with its environment variable.
+
+use std::{net::SocketAddr, time::Duration};
+
+use secrecy::SecretString;
+use signalbox_identity::TokenConfig;
+use signalbox_telemetry::TelemetryConfig;
+
+use crate::{grpc::SessionConfig, keeper::KeeperConfig, log::AppenderConfig, watch::HubConfig};
+
+/// Keeps the truth about a fleet of agents in Postgres, and serves it over gRPC.
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "signalbox-state", version, about)]
+pub struct Config {
+    /// Address of the gRPC services.
+    #[arg(long, env = "SIGNALBOX_STATE_LISTEN", default_value = "127.0.0.1:50051")]
+    pub listen: SocketAddr,
+    /// Address of `/metrics` (Prometheus) and `/healthz`.
+    #[arg(long, env = "SIGNALBOX_STATE_METRICS_LISTEN", default_value = "127.0.0.1:9464")]
+    pub metrics_listen: SocketAddr,
+    /// Postgres, such as `postgres://user:password@host/database`. Its schema is brought up to date at the start.
+    #[arg(long, env = "SIGNALBOX_DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+    /// Most connections to Postgres.
+    #[arg(long, env = "SIGNALBOX_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(6..=1000))]
+    pub database_connections: u32,
+    /// How long to wait for Postgres at the start, in seconds.
+    #[arg(long, env = "SIGNALBOX_DATABASE_WAIT_S", default_value_t = 30)]
+    pub database_wait_s: u64,
+    /// How often agents send a heartbeat, in milliseconds. A session silent for three times as long is over.
+    #[arg(long, env = "SIGNALBOX_HEARTBEAT_INTERVAL_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=300_000))]
+    pub heartbeat_interval_ms: u64,
+    /// How long an agent may be disconnected before it is lost, in seconds.
+    #[arg(long, env = "SIGNALBOX_LOST_AFTER_S", default_value_t = 60)]
+    pub lost_after_s: u64,
+    /// How long a new replica leaves the agents of replicas that died to reconnect by themselves, in seconds.
+    #[arg(long, env = "SIGNALBOX_ADOPT_AFTER_S", default_value_t = 15)]
+    pub adopt_after_s: u64,
+    /// Within what time agents reconnect elsewhere when this replica stops, in milliseconds.
+    #[arg(long, env = "SIGNALBOX_DRAIN_WINDOW_MS", default_value_t = 2000)]
+    pub drain_window_ms: u64,
+    /// Credentials.
+    #[command(flatten)]
+    pub token: TokenConfig,
+    /// Logs, traces, metrics.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+}
+
+/// How many reports of one agent may wait for their commit.
+const REPORTS_IN_FLIGHT_MAX: usize = 256;
+
+impl Config {
+    /// A configuration for a database and a secret, on free ports of the loopback interface, with the
+    /// defaults of the command line otherwise.
+    #[must_use]
+    pub fn local(database_url: SecretString, token: TokenConfig) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: free,
+            metrics_listen: free,
+            database_url,
+            database_connections: 16,
+            database_wait_s: 30,
+            heartbeat_interval_ms: 5000,
+            lost_after_s: 60,
+            adopt_after_s: 15,
+            drain_window_ms: 2000,
+            token,
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+
+    pub(crate) fn session(&self) -> SessionConfig {
+        SessionConfig {
+            heartbeat_interval: Duration::from_millis(self.heartbeat_interval_ms),
+            reports_in_flight_max: REPORTS_IN_FLIGHT_MAX,
+            drain_window: Duration::from_millis(self.drain_window_ms),
+        }
+    }
+
+    pub(crate) fn keeper(&self) -> KeeperConfig {
+        KeeperConfig {
+            lost_after: Duration::from_secs(self.lost_after_s),
+            adopt_after: Duration::from_secs(self.adopt_after_s),
+        }
+    }
+
+    pub(crate) fn appender(&self) -> AppenderConfig {
+        // Each lane holds a connection while it writes; the rest are for reads and the bus.
+        let lanes = usize::try_from(self.database_connections / 4).unwrap_or(1).clamp(1, 8);
+        AppenderConfig { lanes, ..AppenderConfig::default() }
+    }
+
+    pub(crate) fn hub(&self) -> HubConfig {
+        HubConfig::default()
+    }
+}

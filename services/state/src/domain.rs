@@ -1,0 +1,72 @@
+//! The rules: what a change needs to know, what it does, and why it may be refused. Pure: a change is
+//! decided against rows that the appender has loaded and locked.
+//!
+//! It must know neither tonic nor sqlx, and never reads a clock.
+
+pub(crate) mod agent;
+pub(crate) mod command;
+mod draft;
+mod error;
+pub(crate) mod event;
+pub(crate) mod report;
+mod rows;
+pub(crate) mod session;
+mod validate;
+
+use serde::{Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
+
+pub(crate) use draft::{Draft, Needs, View};
+pub(crate) use error::{Code, Error};
+pub(crate) use event::{Input as EventInput, NewEvent};
+pub(crate) use rows::{Agent, Command, ConfigState, Execution};
+pub(crate) use validate::{
+    agent_id as check_agent_id, plain as check_plain, selector as check_selector,
+};
+
+/// Who asks for a change, and as part of what work.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// Who: an agent's id, the subject of a token, or `system`.
+    pub(crate) actor: String,
+    /// From where: `agent/<id>`, `user/<sub>` or `system`.
+    pub(crate) source: String,
+    /// W3C `traceparent`; may be empty.
+    pub(crate) traceparent: String,
+}
+
+impl Origin {
+    /// The state service itself.
+    #[must_use]
+    pub(crate) fn system() -> Self {
+        Self { actor: "system".into(), source: "system".into(), traceparent: String::new() }
+    }
+
+    /// A person or program with a token.
+    #[must_use]
+    pub(crate) fn user(subject: &str, traceparent: String) -> Self {
+        Self { actor: subject.into(), source: format!("user/{subject}"), traceparent }
+    }
+
+    /// An agent.
+    #[must_use]
+    pub(crate) fn agent(agent_id: &str, traceparent: String) -> Self {
+        Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent }
+    }
+}
+
+/// One change of a tenant's state: rows and events that are committed together or not at all.
+pub(crate) trait Change: Send + Sync + 'static {
+    /// What the caller learns; stored where the call has an idempotency key.
+    type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// Names the rows that [`Change::apply`] will look at.
+    fn needs(&self, needs: &mut Needs);
+
+    /// Decides the change. What is put into the draft counts only when this succeeds.
+    ///
+    /// # Errors
+    ///
+    /// Why the change is refused; the others of its batch are not affected.
+    fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Self::Reply, Error>;
+}

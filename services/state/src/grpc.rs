@@ -1,0 +1,78 @@
+//! The gRPC services: they parse, call and convert. The rules are in `domain`, the SQL in `store`.
+
+mod access_service;
+mod agent_service;
+mod caller;
+mod command_service;
+mod convert;
+mod event_service;
+mod session;
+mod status;
+mod watch_service;
+
+use std::{sync::Arc, time::Duration};
+
+use signalbox_identity::Keys;
+use signalbox_proto::v1::{
+    access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
+    command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
+    watch_service_server::WatchServiceServer,
+};
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::{InterceptorLayer, Routes};
+use tower::Layer as _;
+use uuid::Uuid;
+
+use crate::{log::Appender, samples::Board, sessions::Registry, watch::Hub};
+
+/// Largest message that is taken, in bytes: 500 log lines of 16 KiB do not fit, and need not.
+const MESSAGE_LEN_MAX: usize = 4 << 20;
+
+/// How sessions are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionConfig {
+    /// How often agents send a heartbeat; a session that is silent for three times as long is over.
+    pub(crate) heartbeat_interval: Duration,
+    /// How many reports of a session may wait for their commit.
+    pub(crate) reports_in_flight_max: usize,
+    /// Within what time agents reconnect when this replica stops.
+    pub(crate) drain_window: Duration,
+}
+
+/// What the services work with.
+pub(crate) struct Context {
+    pub(crate) pool: PgPool,
+    pub(crate) appender: Appender,
+    pub(crate) hub: Hub,
+    pub(crate) board: Board,
+    pub(crate) registry: Registry,
+    pub(crate) keys: Keys,
+    pub(crate) replica_id: Uuid,
+    pub(crate) session: SessionConfig,
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the service begins to stop: agents are asked to go elsewhere.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when streams must end.
+    pub(crate) closing: CancellationToken,
+}
+
+/// Every service, behind the check of credentials.
+pub(crate) fn routes(context: &Arc<Context>) -> Routes {
+    let authenticate = InterceptorLayer::new(caller::Authenticate::new(context.keys.clone()));
+    macro_rules! served {
+        ($server:ident, $service:path) => {
+            authenticate.layer(
+                $server::new($service(Arc::clone(context)))
+                    .max_decoding_message_size(MESSAGE_LEN_MAX)
+                    .accept_compressed(tonic::codec::CompressionEncoding::Gzip),
+            )
+        };
+    }
+    Routes::default()
+        .add_service(served!(AccessServiceServer, access_service::Service))
+        .add_service(served!(AgentServiceServer, agent_service::Service))
+        .add_service(served!(CommandServiceServer, command_service::Service))
+        .add_service(served!(EventServiceServer, event_service::Service))
+        .add_service(served!(WatchServiceServer, watch_service::Service))
+}

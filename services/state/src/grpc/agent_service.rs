@@ -1,0 +1,139 @@
+//! `AgentService`: agents and their sessions.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::Stream;
+use sha2::{Digest as _, Sha256};
+use signalbox_identity::Role;
+use signalbox_proto::v1::{self, agent_service_server::AgentService};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Context, caller::Caller, convert, session};
+use crate::{
+    domain::{self, Error, agent},
+    store,
+};
+
+/// How many messages wait for an agent's connection.
+const OUTBOX_LEN: usize = 64;
+
+pub(super) struct Service(pub(super) Arc<Context>);
+
+type Outbox = Pin<Box<dyn Stream<Item = Result<v1::ConnectResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AgentService for Service {
+    type ConnectStream = Outbox;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<v1::ConnectRequest>>,
+    ) -> Result<Response<Outbox>, Status> {
+        let caller = Caller::of(&request, Role::may_connect)?;
+        let (sender, receiver) = mpsc::channel(OUTBOX_LEN);
+        let run = session::run(Arc::clone(&self.0), caller, request.into_inner(), sender);
+        self.0.tasks.spawn(run);
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn create_agent(
+        &self,
+        request: Request<v1::CreateAgentRequest>,
+    ) -> Result<Response<v1::CreateAgentResponse>, Status> {
+        let caller = Caller::of(&request, Role::may_administer)?;
+        let asked = request.into_inner();
+        let change = agent::Create {
+            agent_id: asked.agent_id.clone(),
+            name: asked.name.clone(),
+            template: asked.template.clone(),
+            labels: asked.labels.clone(),
+        };
+        let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
+        let agent = self.read(&caller, &asked.agent_id).await?;
+        Ok(Response::new(v1::CreateAgentResponse { agent: Some(agent), revision: done.revision }))
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<v1::GetAgentRequest>,
+    ) -> Result<Response<v1::GetAgentResponse>, Status> {
+        let caller = Caller::of(&request, Role::may_view)?;
+        let agent_id = request.into_inner().agent_id;
+        domain::check_agent_id("agent_id", &agent_id)?;
+        let cursor = self.cursor(&caller).await?;
+        let agent = self.read(&caller, &agent_id).await?;
+        let metrics = self.0.board.get(&caller.tenant("")?, &agent_id);
+        Ok(Response::new(v1::GetAgentResponse { agent: Some(agent), cursor, metrics }))
+    }
+
+    async fn list_agents(
+        &self,
+        request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsResponse>, Status> {
+        let caller = Caller::of(&request, Role::may_view)?;
+        let asked = request.into_inner();
+        let limit = convert::page_size(asked.page_size)?;
+        let labels = domain::check_selector("selector", &asked.selector)?;
+        domain::check_plain("page_token", &asked.page_token, 128)?;
+        // Read before the page: events after the cursor may be in the page already, but none is missed.
+        let cursor = self.cursor(&caller).await?;
+        let tenant_id = caller.tenant("")?;
+        let mut agents = store::agents::list(&self.0.pool, &tenant_id, &asked.page_token, &labels, limit + 1)
+            .await
+            .map_err(Error::from)?;
+        let mut next_page_token = String::new();
+        if agents.len() > limit as usize {
+            agents.truncate(limit as usize);
+            next_page_token = agents.last().map(|agent| agent.agent_id.clone()).unwrap_or_default();
+        }
+        let agents = agents.into_iter().map(convert::agent).collect();
+        Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token, cursor }))
+    }
+
+    async fn update_agent(
+        &self,
+        request: Request<v1::UpdateAgentRequest>,
+    ) -> Result<Response<v1::UpdateAgentResponse>, Status> {
+        let caller = Caller::of(&request, Role::may_administer)?;
+        let asked = request.into_inner();
+        let change = agent::Update {
+            agent_id: asked.agent_id.clone(),
+            expected_version: asked.expected_version,
+            name: asked.name.clone(),
+            labels: asked.labels.clone().map(|labels| labels.labels),
+            config: asked.config.as_ref().map(|content| (content.to_vec(), hex(&Sha256::digest(content)))),
+        };
+        let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
+        let agent = self.read(&caller, &asked.agent_id).await?;
+        Ok(Response::new(v1::UpdateAgentResponse { agent: Some(agent), revision: done.revision }))
+    }
+
+    async fn delete_agent(
+        &self,
+        request: Request<v1::DeleteAgentRequest>,
+    ) -> Result<Response<v1::DeleteAgentResponse>, Status> {
+        let caller = Caller::of(&request, Role::may_administer)?;
+        let asked = request.into_inner();
+        let change = agent::Delete { agent_id: asked.agent_id.clone(), reason: asked.reason.clone() };
+        let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
+        Ok(Response::new(v1::DeleteAgentResponse { revision: done.revision }))
+    }
+}
+
+impl Service {
+    async fn read(&self, caller: &Caller, agent_id: &str) -> Result<v1::Agent, Error> {
+        let found = store::agents::load(&self.0.pool, &[caller.tenant("")?], &[agent_id.to_owned()]).await?;
+        let (_, agent) = found.into_iter().next().ok_or_else(|| Error::no_agent(agent_id))?;
+        Ok(convert::agent(agent))
+    }
+
+    async fn cursor(&self, caller: &Caller) -> Result<Option<v1::Cursor>, Error> {
+        Ok(convert::cursor(store::tenants::bounds(&self.0.pool, &caller.tenant("")?).await?))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,296 @@
+//! One session of one agent, from `Hello` to its end.
+
+mod inbox;
+
+use std::{sync::Arc, time::Duration};
+
+use signalbox_proto::v1::{self, connect_request, connect_response};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use super::{Context, caller::Caller, convert, watch_service::session_time};
+use crate::{
+    domain::{Code, Error, Origin, command, session},
+    log::Submission,
+    sessions::{Place, Signal},
+    store,
+};
+use inbox::Inbox;
+
+/// How long a stream may be open before its `Hello`.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// A session that was silent for this many heartbeats is over.
+const HEARTBEATS_MISSED_MAX: u32 = 3;
+
+type Outbox = mpsc::Sender<Result<v1::ConnectResponse, Status>>;
+
+/// Runs a session, and tells the agent why it ended.
+pub(super) async fn run(
+    context: Arc<Context>,
+    caller: Caller,
+    mut requests: Streaming<v1::ConnectRequest>,
+    outbox: Outbox,
+) {
+    let ended = match Session::open(&context, &caller, &mut requests, outbox.clone()).await {
+        Ok((session, signals)) => session.run(requests, signals).await,
+        Err(error) => Some(error),
+    };
+    if let Some(error) = ended {
+        tracing::debug!(code = error.code.name(), message = error.message, "an agent's session was ended");
+        let _ = outbox.send_timeout(Err(error.into()), HELLO_TIMEOUT).await;
+    }
+}
+
+struct Session<'run> {
+    context: &'run Arc<Context>,
+    tenant_id: String,
+    agent_id: String,
+    instance_uid: Uuid,
+    session_epoch: u64,
+    outbox: Outbox,
+    expires_in: Duration,
+    /// The newest configuration that was sent on this session.
+    config_generation: u64,
+    _place: Place,
+}
+
+impl<'run> Session<'run> {
+    async fn open(
+        context: &'run Arc<Context>,
+        caller: &Caller,
+        requests: &mut Streaming<v1::ConnectRequest>,
+        outbox: Outbox,
+    ) -> Result<(Self, mpsc::Receiver<Signal>), Error> {
+        let hello = hello(requests).await?;
+        let tenant_id = caller.tenant("")?;
+        let instance_uid = convert::uuid("hello.instance_uid", &hello.instance_uid)?;
+        let commands_in_progress = hello.commands_in_progress.iter();
+        let change = session::Open {
+            agent_id: hello.agent_id.clone(),
+            instance_uid,
+            name: hello.name,
+            template: hello.template,
+            labels: hello.labels,
+            capabilities: hello.capabilities,
+            software_version: hello.software_version,
+            commands_in_progress: commands_in_progress
+                .map(|id| convert::uuid("hello.commands_in_progress", id))
+                .collect::<Result<_, _>>()?,
+            ledger_durable: hello.ledger_durable,
+            replica_id: context.replica_id,
+        };
+        let origin = Origin::agent(&hello.agent_id, String::new());
+        let submission = Submission { tenant_id: tenant_id.clone(), origin, change, idempotency: None };
+        let opened = context.appender.submit(submission).await?.reply;
+        let (place, signals) =
+            context.registry.enter(&tenant_id, &hello.agent_id, opened.session_epoch).await?;
+        let session = Self {
+            context,
+            tenant_id,
+            agent_id: hello.agent_id,
+            instance_uid,
+            session_epoch: opened.session_epoch,
+            outbox,
+            expires_in: session_time(caller),
+            config_generation: 0,
+            _place: place,
+        };
+        session.welcome(&opened).await?;
+        Ok((session, signals))
+    }
+
+    async fn welcome(&self, opened: &session::Opened) -> Result<(), Error> {
+        let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        let config = &self.context.session;
+        let welcome = v1::Welcome {
+            session_epoch: self.session_epoch,
+            heartbeat_interval_ms: millis(config.heartbeat_interval),
+            last_accepted_report: opened.last_report,
+            tenant_id: self.tenant_id.clone(),
+            reports_in_flight_max: u32::try_from(config.reports_in_flight_max).unwrap_or(u32::MAX),
+        };
+        self.send(connect_response::Message::Welcome(welcome)).await
+    }
+
+    /// Runs until the session is over, and says in the log that it is. Answers what the agent is told.
+    async fn run(
+        mut self,
+        requests: Streaming<v1::ConnectRequest>,
+        signals: mpsc::Receiver<Signal>,
+    ) -> Option<Error> {
+        metrics::gauge!("signalbox_agent_sessions").increment(1);
+        let ended = self.serve(requests, signals).await;
+        metrics::gauge!("signalbox_agent_sessions").decrement(1);
+        let (reason, told) = match ended {
+            Ok(reason) => (reason, None),
+            Err(error) => (close_reason(&error), Some(error)),
+        };
+        let change =
+            session::Close { agent_id: self.agent_id.clone(), session_epoch: self.session_epoch, reason };
+        // Queued behind the reports that were taken. When it cannot be written, this replica finds the
+        // session later among those that nobody holds.
+        if let Ok(pending) = self.context.appender.enqueue(self.submission(change, Origin::system())).await {
+            let _ = pending.await;
+        }
+        told
+    }
+
+    async fn serve(
+        &mut self,
+        mut requests: Streaming<v1::ConnectRequest>,
+        mut signals: mpsc::Receiver<Signal>,
+    ) -> Result<&'static str, Error> {
+        self.deliver(true).await?;
+        self.send_config().await?;
+        let context = Arc::clone(self.context);
+        let mut inbox = Inbox::new(context.session.reports_in_flight_max);
+        let silence_max = context.session.heartbeat_interval * HEARTBEATS_MISSED_MAX;
+        let silence = tokio::time::sleep(silence_max);
+        let expiry = tokio::time::sleep(self.expires_in);
+        tokio::pin!(silence, expiry);
+        let mut drained = false;
+        loop {
+            tokio::select! {
+                request = requests.next(), if inbox.has_room() => {
+                    silence.as_mut().reset(tokio::time::Instant::now() + silence_max);
+                    match request {
+                        Some(Ok(request)) => self.take(request, &mut inbox).await?,
+                        Some(Err(status)) if status.code() == tonic::Code::OutOfRange => {
+                            return Err(Error::invalid("message", status.message()));
+                        }
+                        Some(Err(_)) | None => {
+                            // What was taken is committed all the same; nobody is left to be told.
+                            return Ok("stream_ended");
+                        }
+                    }
+                }
+                acked = inbox.settled(), if !inbox.is_empty() => {
+                    let (ack, error) = acked;
+                    if let Some(ack) = ack {
+                        self.send(connect_response::Message::Ack(ack)).await?;
+                    }
+                    if let Some(error) = error {
+                        return Err(error);
+                    }
+                }
+                Some(signal) = signals.recv() => self.obey(signal).await?,
+                () = &mut silence => {
+                    return Err(Error::new(Code::Unavailable, "no heartbeat arrived in time"));
+                }
+                () = &mut expiry => return Err(Error::new(Code::Unauthenticated, "the token has expired")),
+                () = context.draining.cancelled(), if !drained => {
+                    drained = true;
+                    let window_ms = u32::try_from(context.session.drain_window.as_millis()).unwrap_or(u32::MAX);
+                    self.send(connect_response::Message::Drain(v1::Drain { window_ms })).await?;
+                }
+                () = context.closing.cancelled() => return Err(crate::log::stopping()),
+            }
+        }
+    }
+
+    async fn take(&self, request: v1::ConnectRequest, inbox: &mut Inbox) -> Result<(), Error> {
+        match request.message {
+            Some(connect_request::Message::Report(report)) => {
+                let sequence = report.sequence;
+                let (change, origin) =
+                    inbox::accept(self.agent_id.clone(), self.session_epoch, self.instance_uid, report);
+                let pending = self.context.appender.enqueue(self.submission(change, origin)).await?;
+                inbox.push(sequence, pending);
+                Ok(())
+            }
+            Some(connect_request::Message::Metrics(sample)) => {
+                self.context.board.put(&self.tenant_id, &self.agent_id, sample);
+                Ok(())
+            }
+            Some(connect_request::Message::Heartbeat(v1::Heartbeat {})) => Ok(()),
+            Some(connect_request::Message::Hello(_)) => {
+                Err(Error::new(Code::FailedPrecondition, "hello: the session is open already"))
+            }
+            None => {
+                Err(Error::invalid("message", "message: expected report, metrics or heartbeat, got none"))
+            }
+        }
+    }
+
+    async fn obey(&mut self, signal: Signal) -> Result<(), Error> {
+        match signal {
+            Signal::Deliver => self.deliver(false).await,
+            Signal::Config => self.send_config().await,
+            Signal::Cancel(cancellation) => {
+                self.send(connect_response::Message::CancelCommand(cancellation)).await
+            }
+            Signal::End(error) => Err(error),
+        }
+    }
+
+    /// Sends what waits for the agent, once it is on record that it may have been sent.
+    async fn deliver(&self, again: bool) -> Result<(), Error> {
+        let change = command::Deliver {
+            agent_id: self.agent_id.clone(),
+            session_epoch: self.session_epoch,
+            instance_uid: self.instance_uid,
+            again,
+        };
+        let pending = self.context.appender.enqueue(self.submission(change, Origin::system())).await?;
+        let delivery = pending.await.unwrap_or_else(|_| Err(crate::log::stopping()))?;
+        for command in &delivery.reply.commands {
+            self.send(connect_response::Message::Command(convert::delivery(command))).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the desired configuration, unless the agent has it or was sent it on this session.
+    async fn send_config(&mut self) -> Result<(), Error> {
+        let (tenants, agents) = ([self.tenant_id.clone()], [self.agent_id.clone()]);
+        let found = store::agents::load(&self.context.pool, &tenants, &agents).await?;
+        let Some(config) = found.into_iter().find_map(|(_, agent)| agent.config) else { return Ok(()) };
+        let is_settled = matches!(config.status, v1::ConfigStatus::Applied | v1::ConfigStatus::Failed);
+        if is_settled || config.generation <= self.config_generation {
+            return Ok(());
+        }
+        self.config_generation = config.generation;
+        let content = String::from(Box::<str>::from(config.content)).into();
+        let config = v1::RemoteConfig { generation: config.generation, hash: config.hash, content };
+        self.send(connect_response::Message::RemoteConfig(config)).await
+    }
+
+    fn submission<C>(&self, change: C, origin: Origin) -> Submission<C> {
+        Submission { tenant_id: self.tenant_id.clone(), origin, change, idempotency: None }
+    }
+
+    /// Waits for room on the agent's connection, for as long as it may be silent.
+    async fn send(&self, message: connect_response::Message) -> Result<(), Error> {
+        let timeout = self.context.session.heartbeat_interval * HEARTBEATS_MISSED_MAX;
+        let response = v1::ConnectResponse { message: Some(message) };
+        self.outbox.send_timeout(Ok(response), timeout).await.map_err(|error| match error {
+            mpsc::error::SendTimeoutError::Timeout(_) => {
+                Error::new(Code::Unavailable, "the agent does not read")
+            }
+            mpsc::error::SendTimeoutError::Closed(_) => Error::new(Code::Unavailable, "the stream has ended"),
+        })
+    }
+}
+
+async fn hello(requests: &mut Streaming<v1::ConnectRequest>) -> Result<v1::Hello, Error> {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, requests.next())
+        .await
+        .map_err(|_| Error::invalid("hello", "hello: expected within 10 s of the call"))?;
+    match first {
+        Some(Ok(v1::ConnectRequest { message: Some(connect_request::Message::Hello(hello)) })) => Ok(hello),
+        Some(Ok(_)) => Err(Error::invalid("hello", "hello: expected as the first message")),
+        Some(Err(status)) => Err(Error::invalid("hello", status.message())),
+        None => Err(Error::invalid("hello", "hello: expected, the stream ended")),
+    }
+}
+
+/// The word under which the log remembers why a session was ended.
+fn close_reason(error: &Error) -> &'static str {
+    match error.code {
+        Code::Unauthenticated => "token_expired",
+        Code::Unavailable if error.retry_after.is_some() => "replica_stopped",
+        Code::Unavailable => "heartbeat_timeout",
+        _ => "protocol_error",
+    }
+}

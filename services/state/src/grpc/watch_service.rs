@@ -1,0 +1,217 @@
+//! `WatchService`: logs, live and by range.
+
+mod pump;
+
+use std::{collections::HashMap, pin::Pin, sync::Arc};
+
+use futures::Stream;
+use signalbox_identity::Role;
+use signalbox_proto::v1::{self, watch_request, watch_service_server::WatchService};
+use time::OffsetDateTime;
+use tokio::{sync::mpsc, task::AbortHandle};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Context, caller::Caller, convert, status};
+use crate::{
+    domain::{Code, Error},
+    store::{self, tenants::Bounds},
+};
+use pump::Pump;
+
+/// How many responses wait for a watcher's connection.
+const OUTBOX_LEN: usize = 16;
+/// Most tenants that one stream follows.
+const TENANTS_MAX: usize = 10_000;
+
+pub(super) struct Service(pub(super) Arc<Context>);
+
+type Outbox = mpsc::Sender<Result<v1::WatchResponse, Status>>;
+
+#[tonic::async_trait]
+impl WatchService for Service {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = Caller::of(&request, Role::may_view)?;
+        let (outbox, receiver) = mpsc::channel(OUTBOX_LEN);
+        let watch = Watch { context: Arc::clone(&self.0), caller, outbox, pumps: HashMap::new() };
+        self.0.tasks.spawn(watch.run(request.into_inner()));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn read(&self, request: Request<v1::ReadRequest>) -> Result<Response<v1::ReadResponse>, Status> {
+        let caller = Caller::of(&request, Role::may_view)?;
+        let asked = request.into_inner();
+        let tenant_id = caller.tenant(&asked.tenant_id)?;
+        let limit = match asked.limit {
+            0 => 100,
+            1..=1000 => asked.limit,
+            other => {
+                return Err(Error::invalid("limit", format!("limit: expected 0 to 1000, got {other}")).into());
+            }
+        };
+        let since = OffsetDateTime::from_unix_timestamp_nanos(i128::from(asked.since_ms) * 1_000_000)
+            .map_err(|_| Error::invalid("since_ms", "since_ms: expected milliseconds since 1970"))?;
+        let bounds = bounds(&self.0, &tenant_id).await?;
+        let after = match &asked.after {
+            Some(cursor) => check(cursor, bounds)
+                .map_err(|reason| status::out_of_range(reason, &oldest(bounds).to_string()))?,
+            None => oldest(bounds).revision,
+        };
+        let events = page(&self.0, &tenant_id, after, limit, since).await?;
+        let revision = events
+            .last()
+            .map_or(after.max(if asked.since_ms > 0 { bounds.head } else { after }), |event| event.revision);
+        let next = Some(v1::Cursor { epoch: bounds.epoch.to_string(), revision });
+        Ok(Response::new(v1::ReadResponse { events, next, head: bounds.head, oldest: bounds.oldest }))
+    }
+}
+
+/// One watcher and the tenants it follows, each with a task that reads its log.
+struct Watch {
+    context: Arc<Context>,
+    caller: Caller,
+    outbox: Outbox,
+    pumps: HashMap<String, AbortHandle>,
+}
+
+impl Watch {
+    async fn run(mut self, mut requests: Streaming<v1::WatchRequest>) {
+        let expiry = tokio::time::sleep(session_time(&self.caller));
+        tokio::pin!(expiry);
+        let outbox = self.outbox.clone();
+        let closing = self.context.closing.clone();
+        let ended = loop {
+            tokio::select! {
+                request = requests.next() => match request {
+                    Some(Ok(request)) => if let Err(error) = self.handle(request).await {
+                        break Some(error);
+                    },
+                    Some(Err(_)) | None => break None,
+                },
+                () = &mut expiry => break Some(Error::new(Code::Unauthenticated, "the token has expired")),
+                () = closing.cancelled() => break Some(crate::log::stopping()),
+                () = outbox.closed() => break None,
+            }
+        };
+        self.pumps.values().for_each(AbortHandle::abort);
+        if let Some(error) = ended {
+            // The watcher may be gone or not reading: it then sees the end of the stream.
+            let _ = outbox.try_send(Err(error.into()));
+        }
+    }
+
+    async fn handle(&mut self, request: v1::WatchRequest) -> Result<(), Error> {
+        match request.request {
+            Some(watch_request::Request::Add(add)) => self.add(add).await,
+            Some(watch_request::Request::Remove(remove)) => {
+                let tenant_id = self.caller.tenant(&remove.tenant_id)?;
+                if let Some(pump) = self.pumps.remove(&tenant_id) {
+                    pump.abort();
+                }
+                Ok(())
+            }
+            None => Err(Error::invalid("request", "request: expected add or remove, got none")),
+        }
+    }
+
+    async fn add(&mut self, add: v1::AddTenant) -> Result<(), Error> {
+        let tenant_id = self.caller.tenant(&add.tenant_id)?;
+        self.pumps.retain(|_, pump| !pump.is_finished());
+        if self.pumps.contains_key(&tenant_id) {
+            let message = format!("tenant_id: '{tenant_id}' is followed on this stream already");
+            return Err(Error { code: Code::AlreadyExists, ..Error::invalid("tenant_id", message) });
+        }
+        if self.pumps.len() >= TENANTS_MAX {
+            let message = format!("tenant_id: one stream follows at most {TENANTS_MAX} tenants");
+            return Err(Error { code: Code::ResourceExhausted, ..Error::invalid("tenant_id", message) });
+        }
+        // The tail is followed before the bounds are read, so that nothing falls in between.
+        let tail = self.context.hub.tail(&tenant_id).await?;
+        let bounds = bounds(&self.context, &tenant_id).await?;
+        let after = match &add.after {
+            None => Ok(bounds.head),
+            Some(cursor) => check(cursor, bounds),
+        };
+        let response = match after {
+            Ok(after) => v1::watch_response::Response::Started(v1::WatchStarted {
+                after: Some(v1::Cursor { epoch: bounds.epoch.to_string(), revision: after }),
+                head: bounds.head,
+                oldest: bounds.oldest,
+            }),
+            Err(reason) => v1::watch_response::Response::OutOfRange(out_of_range(reason, bounds)),
+        };
+        let response = v1::WatchResponse { tenant_id: tenant_id.clone(), response: Some(response) };
+        if self.outbox.send(Ok(response)).await.is_err() {
+            return Ok(());
+        }
+        if let Ok(after) = after {
+            let pump = Pump::new(Arc::clone(&self.context), tail, self.outbox.clone(), after, add.metrics);
+            let handle = self.context.tasks.spawn(pump.run()).abort_handle();
+            self.pumps.insert(tenant_id, handle);
+        }
+        Ok(())
+    }
+}
+
+/// How long the caller's credential still holds.
+pub(super) fn session_time(caller: &Caller) -> std::time::Duration {
+    let left = caller.principal.expires_at - signalbox_telemetry::now();
+    left.try_into().unwrap_or_default()
+}
+
+async fn bounds(context: &Context, tenant_id: &str) -> Result<Bounds, Error> {
+    if let Some(bounds) = store::tenants::bounds(&context.pool, tenant_id).await? {
+        return Ok(bounds);
+    }
+    store::tenants::ensure(&context.pool, &[tenant_id.to_owned()]).await?;
+    store::tenants::bounds(&context.pool, tenant_id)
+        .await?
+        .ok_or_else(|| Error::new(Code::NotFound, "the tenant was deleted"))
+}
+
+/// A page of the log whose last change is whole.
+pub(super) async fn page(
+    context: &Context,
+    tenant_id: &str,
+    after: u64,
+    limit: u32,
+    since: OffsetDateTime,
+) -> Result<Vec<v1::Event>, Error> {
+    let mut events = store::events::read(&context.pool, tenant_id, after, limit, since).await?;
+    if let Some(last) = events.last().filter(|last| last.change_end > last.revision) {
+        let missing = u32::try_from(last.change_end - last.revision).unwrap_or(u32::MAX);
+        let rest = store::events::read(&context.pool, tenant_id, last.revision, missing, since).await?;
+        events.extend(rest);
+    }
+    Ok(events)
+}
+
+/// The revision after which a cursor resumes, or why it cannot.
+fn check(cursor: &v1::Cursor, bounds: Bounds) -> Result<u64, &'static str> {
+    if cursor.epoch != bounds.epoch.to_string() {
+        Err("other_epoch")
+    } else if cursor.revision > bounds.head {
+        Err("ahead")
+    } else if cursor.revision + 1 < bounds.oldest {
+        Err("compacted")
+    } else {
+        Ok(cursor.revision)
+    }
+}
+
+fn oldest(bounds: Bounds) -> v1::Cursor {
+    v1::Cursor { epoch: bounds.epoch.to_string(), revision: bounds.oldest - 1 }
+}
+
+fn out_of_range(reason: &str, bounds: Bounds) -> v1::OutOfRange {
+    v1::OutOfRange {
+        reason: reason.into(),
+        oldest: Some(oldest(bounds)),
+        head: convert::cursor(Some(bounds)),
+    }
+}

@@ -1,0 +1,132 @@
+//! Carries one tenant's log to one watcher: from memory while it keeps up, from the log when it does not.
+
+use std::{sync::Arc, time::Duration};
+
+use signalbox_proto::v1::{self, watch_response::Response};
+use time::OffsetDateTime;
+use tokio::time::MissedTickBehavior;
+
+use super::{Context, Outbox, bounds, out_of_range, page};
+use crate::{
+    domain::Error,
+    watch::{Slice, Tail},
+};
+
+/// Most events of one response, but for the rest of a change.
+const RANGE_LEN: usize = 256;
+/// How often a watcher is told how far the log was looked through when nothing happens.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+/// How often new measurements are sent.
+const METRICS_INTERVAL: Duration = Duration::from_millis(250);
+/// How long to wait before the log is read again after that has failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) struct Pump {
+    context: Arc<Context>,
+    tail: Arc<Tail>,
+    outbox: Outbox,
+    position: u64,
+    /// Version of the measurements that were sent; `None` when none are wanted.
+    metrics: Option<u64>,
+}
+
+/// The watcher is gone, or was told that the log cannot be followed further.
+struct Ended;
+
+impl Pump {
+    pub(super) fn new(
+        context: Arc<Context>,
+        tail: Arc<Tail>,
+        outbox: Outbox,
+        after: u64,
+        metrics: bool,
+    ) -> Self {
+        Self { context, tail, outbox, position: after, metrics: metrics.then_some(0) }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut changes = self.tail.changes();
+        let mut progress = tokio::time::interval(PROGRESS_INTERVAL);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        progress.reset();
+        let mut metrics = tokio::time::interval(METRICS_INTERVAL);
+        metrics.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let retired = self.tail.retired().clone();
+        loop {
+            let sent = match self.tail.after(self.position, RANGE_LEN) {
+                Slice::Events(events) if events.is_empty() => {
+                    tokio::select! {
+                        () = self.outbox.closed() => Err(Ended),
+                        () = retired.cancelled() => self.tell_of_another_epoch().await,
+                        changed = changes.changed() => changed.map_err(|_| Ended),
+                        _ = progress.tick() => self.send(Response::Progress(self.cursor())).await,
+                        _ = metrics.tick(), if self.metrics.is_some() => self.send_metrics().await,
+                    }
+                }
+                Slice::Events(events) => {
+                    progress.reset();
+                    self.send_events(events.iter().map(|event| v1::Event::clone(event)).collect()).await
+                }
+                Slice::Gone => self.send_from_log().await,
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn send_from_log(&mut self) -> Result<(), Ended> {
+        let tenant_id = self.tail.tenant_id();
+        let limit = u32::try_from(RANGE_LEN).unwrap_or(u32::MAX);
+        let read = page(&self.context, tenant_id, self.position, limit, OffsetDateTime::UNIX_EPOCH).await;
+        match read {
+            Ok(events) if events.first().is_some_and(|event| event.revision == self.position + 1) => {
+                self.send_events(events).await
+            }
+            Ok(_) => {
+                // What comes next is no longer in the log.
+                let bounds = bounds(&self.context, self.tail.tenant_id()).await.map_err(|_| Ended)?;
+                self.send(Response::OutOfRange(out_of_range("compacted", bounds))).await?;
+                Err(Ended)
+            }
+            Err(Error { message, .. }) => {
+                tracing::debug!(tenant_id, message, "the log cannot be read for a watcher; trying again");
+                tokio::time::sleep(RETRY_AFTER).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn send_events(&mut self, events: Vec<v1::Event>) -> Result<(), Ended> {
+        let Some(last) = events.last().map(|event| event.revision) else { return Ok(()) };
+        self.send(Response::Events(v1::EventRange { events })).await?;
+        self.position = last;
+        Ok(())
+    }
+
+    async fn send_metrics(&mut self) -> Result<(), Ended> {
+        let Some(version) = self.metrics else { return Ok(()) };
+        let (agents, newest) = self.context.board.since(self.tail.tenant_id(), version);
+        self.metrics = Some(newest);
+        if agents.is_empty() {
+            return Ok(());
+        }
+        self.send(Response::Metrics(v1::MetricsSnapshot { agents })).await
+    }
+
+    async fn tell_of_another_epoch(&self) -> Result<(), Ended> {
+        let bounds = bounds(&self.context, self.tail.tenant_id()).await.map_err(|_| Ended)?;
+        self.send(Response::OutOfRange(out_of_range("other_epoch", bounds))).await?;
+        Err(Ended)
+    }
+
+    async fn send(&self, response: Response) -> Result<(), Ended> {
+        let response =
+            v1::WatchResponse { tenant_id: self.tail.tenant_id().into(), response: Some(response) };
+        self.outbox.send(Ok(response)).await.map_err(|_| Ended)
+    }
+
+    fn cursor(&self) -> v1::Cursor {
+        v1::Cursor { epoch: self.tail.epoch().to_string(), revision: self.position }
+    }
+}

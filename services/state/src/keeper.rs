@@ -1,0 +1,143 @@
+//! What has to be done without being asked: the replica's lease, deadlines of commands, agents that nobody
+//! holds or that stay away, partitions, and what may be forgotten. Every replica does it; the rules decide
+//! again under the lock, so that doing it twice does no harm.
+
+use std::time::Duration as StdDuration;
+
+use signalbox_telemetry::now;
+use sqlx::PgPool;
+use time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+use uuid::Uuid;
+
+use crate::{
+    domain::{Change, Origin, command, session},
+    log::{Appender, Submission},
+    store,
+};
+
+/// How often deadlines are looked at.
+const TICK: StdDuration = StdDuration::from_millis(500);
+/// Every how many ticks the lease is renewed.
+const LEASE_TICKS: u64 = 4;
+/// Every how many ticks partitions are made and old rows forgotten.
+const HOUSEKEEPING_TICKS: u64 = 7200;
+/// How long a lease holds.
+const LEASE: Duration = Duration::seconds(10);
+/// Most agents or executions that one tick settles: what comes all at once is taken up at this pace.
+const SWEEP_LEN_MAX: i64 = 500;
+/// How many days ahead partitions are made.
+const PARTITION_DAYS_AHEAD: u16 = 3;
+/// How long answers to idempotency keys are remembered.
+const IDEMPOTENCY_KEPT: Duration = Duration::hours(24);
+/// How long the last report of a run is remembered after the run was last heard of.
+const INSTANCES_KEPT: Duration = Duration::days(30);
+
+/// When agents are given up.
+#[derive(Debug, Clone)]
+pub(crate) struct KeeperConfig {
+    /// How long an agent may be disconnected before it is lost.
+    pub(crate) lost_after: StdDuration,
+    /// How long a new replica leaves the agents of replicas that died to reconnect by themselves.
+    pub(crate) adopt_after: StdDuration,
+}
+
+/// Does the housework of one replica.
+pub(crate) struct Keeper {
+    pub(crate) pool: PgPool,
+    pub(crate) appender: Appender,
+    pub(crate) replica_id: Uuid,
+    pub(crate) config: KeeperConfig,
+    pub(crate) health: HealthReporter,
+}
+
+impl Keeper {
+    /// Prepares what the first calls need.
+    pub(crate) async fn prepare(&self) -> Result<(), sqlx::Error> {
+        store::partitions::ensure(&self.pool, now(), PARTITION_DAYS_AHEAD).await?;
+        self.renew().await
+    }
+
+    /// Works until `shutdown`, then gives the lease back.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let started_at = now();
+        let mut tick = 0_u64;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = interval.tick() => tick += 1,
+            }
+            if tick.is_multiple_of(LEASE_TICKS) {
+                let renewed = self.renew().await;
+                self.report_health(renewed.as_ref().err()).await;
+            }
+            let adopts = now() - started_at >= self.config.adopt_after;
+            if let Err(error) = self.sweep(adopts).await {
+                tracing::debug!(%error, "the sweep failed; the next tick tries again");
+            }
+            if tick.is_multiple_of(HOUSEKEEPING_TICKS)
+                && let Err(error) = self.housekeep().await
+            {
+                tracing::warn!(%error, "housekeeping failed; it is tried again in an hour");
+            }
+        }
+        if let Err(error) = store::replicas::leave(&self.pool, self.replica_id).await {
+            tracing::debug!(%error, "the lease was not given back; it ends by itself");
+        }
+    }
+
+    async fn renew(&self) -> Result<(), sqlx::Error> {
+        let at = now();
+        store::replicas::renew(&self.pool, self.replica_id, at, at + LEASE).await
+    }
+
+    async fn report_health(&self, error: Option<&sqlx::Error>) {
+        match error {
+            None => self.health.set_service_status("", tonic_health::ServingStatus::Serving).await,
+            Some(error) => {
+                tracing::warn!(%error, "the database cannot be reached; calls are answered UNAVAILABLE until it is back");
+                self.health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            }
+        }
+    }
+
+    async fn sweep(&self, adopts: bool) -> Result<(), sqlx::Error> {
+        let at = now();
+        for overdue in
+            store::commands::overdue(&self.pool, at, at - command::SETTLE_GRACE, SWEEP_LEN_MAX).await?
+        {
+            let change = command::Expire { command_id: overdue.command_id, agent_id: overdue.agent_id };
+            self.settle(overdue.tenant_id, change).await;
+        }
+        if adopts {
+            for orphan in store::agents::orphans(&self.pool, at, SWEEP_LEN_MAX).await? {
+                let (agent_id, session_epoch) = (orphan.agent_id, orphan.session_epoch);
+                let change = session::Close { agent_id, session_epoch, reason: "replica_lost" };
+                self.settle(orphan.tenant_id, change).await;
+            }
+        }
+        for away in store::agents::away(&self.pool, at - self.config.lost_after, SWEEP_LEN_MAX).await? {
+            let change = session::Lose { agent_id: away.agent_id, session_epoch: away.session_epoch };
+            self.settle(away.tenant_id, change).await;
+        }
+        Ok(())
+    }
+
+    /// Queues a change; whether it is refused does not matter, since the next sweep looks again.
+    async fn settle<C: Change>(&self, tenant_id: String, change: C) {
+        let submission = Submission { tenant_id, origin: Origin::system(), change, idempotency: None };
+        let _ = self.appender.enqueue(submission).await;
+    }
+
+    async fn housekeep(&self) -> Result<(), sqlx::Error> {
+        let at = now();
+        store::partitions::ensure(&self.pool, at, PARTITION_DAYS_AHEAD).await?;
+        store::idempotency::forget(&self.pool, at - IDEMPOTENCY_KEPT).await?;
+        store::agents::forget_instances(&self.pool, at - INSTANCES_KEPT).await?;
+        store::replicas::forget(&self.pool, at - INSTANCES_KEPT).await
+    }
+}

@@ -1,0 +1,163 @@
+//! The log's only writer. Changes queue in lanes; each lane takes what came while its last commit ran,
+//! decides it against rows that it has locked, and writes it with a constant number of statements and one
+//! commit. A change that is refused is refused alone.
+//!
+//! All changes of a tenant go through one lane, and the lane locks the tenant's head row first: revisions
+//! are dense, and their order is the order of the commits, whichever replica wrote them.
+
+mod batch;
+mod job;
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    bus::Bell,
+    domain::{Change, Code, Error, Origin},
+    watch::Hub,
+};
+use job::{Job, Typed};
+
+/// How the log is written.
+#[derive(Debug, Clone)]
+pub(crate) struct AppenderConfig {
+    /// How many batches may be in the making at once, each of other tenants.
+    pub(crate) lanes: usize,
+    /// Most changes that wait in a lane; past it a call is refused with a hint to retry.
+    pub(crate) queue_len_max: usize,
+    /// Most changes of one commit.
+    pub(crate) batch_len_max: usize,
+}
+
+impl Default for AppenderConfig {
+    fn default() -> Self {
+        Self { lanes: 4, queue_len_max: 4096, batch_len_max: 256 }
+    }
+}
+
+/// How soon a call that found the queue full may try again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+/// A change on its way into the log.
+#[derive(Debug)]
+pub(crate) struct Submission<C> {
+    /// Whose log.
+    pub(crate) tenant_id: String,
+    /// Who asks for it.
+    pub(crate) origin: Origin,
+    /// The change.
+    pub(crate) change: C,
+    /// Under which key its repetition has no further effect.
+    pub(crate) idempotency: Option<Idempotency>,
+}
+
+/// The key of a call, and a hash of what it asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Idempotency {
+    /// The caller's key.
+    pub(crate) key: String,
+    /// Hash of the request; another request under the same key is refused.
+    pub(crate) fingerprint: Vec<u8>,
+}
+
+/// A change that is durable.
+#[derive(Debug)]
+pub(crate) struct Committed<T> {
+    /// What the change answers.
+    pub(crate) reply: T,
+    /// The newest revision right after the change.
+    pub(crate) revision: u64,
+}
+
+/// What becomes of a change, once it is known.
+pub(crate) type Pending<T> = oneshot::Receiver<Result<Committed<T>, Error>>;
+
+/// Takes changes to the log. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Appender {
+    lanes: Arc<[mpsc::Sender<Box<dyn Job>>]>,
+}
+
+impl Appender {
+    /// Starts the lanes. On `shutdown` they finish what is queued.
+    #[must_use]
+    pub(crate) fn start(
+        config: &AppenderConfig,
+        pool: &PgPool,
+        hub: &Hub,
+        bell: &Bell,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let lane = |_| {
+            let (sender, receiver) = mpsc::channel(config.queue_len_max);
+            let lane = batch::Lane {
+                pool: pool.clone(),
+                hub: hub.clone(),
+                bell: bell.clone(),
+                batch_len_max: config.batch_len_max,
+            };
+            tasks.spawn(lane.run(receiver, shutdown.clone()));
+            sender
+        };
+        Self { lanes: (0..config.lanes.max(1)).map(lane).collect() }
+    }
+
+    /// Commits a change, together with others.
+    ///
+    /// # Errors
+    ///
+    /// The change's own refusal; `RESOURCE_EXHAUSTED` when the queue is full; `UNAVAILABLE` when the
+    /// database cannot be reached.
+    pub(crate) async fn submit<C: Change>(
+        &self,
+        submission: Submission<C>,
+    ) -> Result<Committed<C::Reply>, Error> {
+        let (job, pending) = Typed::queued(submission);
+        self.lane(job.tenant_id()).try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                metrics::counter!("signalbox_appender_refused_total").increment(1);
+                Error::later(
+                    Code::ResourceExhausted,
+                    "too many changes are waiting to be written",
+                    RETRY_AFTER,
+                )
+            }
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        pending.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Queues a change after those queued before, waiting for room, and answers before it is committed.
+    ///
+    /// # Errors
+    ///
+    /// `UNAVAILABLE` when the service stops.
+    pub(crate) async fn enqueue<C: Change>(
+        &self,
+        submission: Submission<C>,
+    ) -> Result<Pending<C::Reply>, Error> {
+        let (job, pending) = Typed::queued(submission);
+        self.lane(job.tenant_id()).send(job).await.map_err(|_| stopping())?;
+        Ok(pending)
+    }
+
+    fn lane(&self, tenant_id: &str) -> &mpsc::Sender<Box<dyn Job>> {
+        let mut hasher = DefaultHasher::new();
+        tenant_id.hash(&mut hasher);
+        let lane = hasher.finish() % self.lanes.len() as u64;
+        &self.lanes[usize::try_from(lane).expect("less than the number of lanes")]
+    }
+}
+
+/// What a change is told that the service no longer takes.
+pub(crate) fn stopping() -> Error {
+    Error::later(Code::Unavailable, "this replica is stopping", RETRY_AFTER)
+}

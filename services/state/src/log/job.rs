@@ -1,0 +1,97 @@
+//! A change in a queue, whatever its type.
+
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use super::{Committed, Idempotency, Pending, Submission};
+use crate::domain::{Change, Code, Draft, Error, Needs, View};
+
+/// A change that waits to be decided, and whoever waits for it.
+pub(super) trait Job: Send + Sync {
+    /// Whose log it changes.
+    fn tenant_id(&self) -> &str;
+
+    /// Under which key its repetition has no further effect.
+    fn idempotency(&self) -> Option<&Idempotency>;
+
+    /// Names the rows it will look at.
+    fn needs(&self, needs: &mut Needs);
+
+    /// Decides it. Gives its answer in JSON where it has a key, so that the answer is stored with it.
+    fn decide(&mut self, view: &mut View, now: OffsetDateTime) -> Option<String>;
+
+    /// Takes the answer that an earlier call under the same key was given.
+    fn repeat(&mut self, fingerprint: &[u8], response: &str);
+
+    /// Tells whoever waits what was decided, now that it is durable.
+    fn committed(self: Box<Self>);
+
+    /// Tells whoever waits that the batch could not be written.
+    fn failed(self: Box<Self>, error: Error);
+}
+
+/// A change of a certain type.
+pub(super) struct Typed<C: Change> {
+    submission: Submission<C>,
+    outcome: Option<Result<(C::Reply, u64), Error>>,
+    reply: oneshot::Sender<Result<Committed<C::Reply>, Error>>,
+}
+
+impl<C: Change> Typed<C> {
+    pub(super) fn queued(submission: Submission<C>) -> (Box<dyn Job>, Pending<C::Reply>) {
+        let (reply, pending) = oneshot::channel();
+        (Box::new(Self { submission, outcome: None, reply }), pending)
+    }
+}
+
+impl<C: Change> Job for Typed<C> {
+    fn tenant_id(&self) -> &str {
+        &self.submission.tenant_id
+    }
+
+    fn idempotency(&self) -> Option<&Idempotency> {
+        self.submission.idempotency.as_ref()
+    }
+
+    fn needs(&self, needs: &mut Needs) {
+        self.submission.change.needs(needs);
+    }
+
+    fn decide(&mut self, view: &mut View, now: OffsetDateTime) -> Option<String> {
+        let Submission { origin, change, idempotency, .. } = &self.submission;
+        let outcome = Draft::run(view, origin, |draft| {
+            let reply = change.apply(draft, now)?;
+            Ok((reply, draft.revision()))
+        });
+        let response = match (&outcome, idempotency) {
+            (Ok((reply, revision)), Some(_)) => serde_json::to_string(&(reply, revision)).ok(),
+            _ => None,
+        };
+        self.outcome = Some(outcome);
+        response
+    }
+
+    fn repeat(&mut self, fingerprint: &[u8], response: &str) {
+        let same = self.idempotency().is_some_and(|idempotency| idempotency.fingerprint == fingerprint);
+        self.outcome = Some(if same {
+            serde_json::from_str(response).map_err(|error| {
+                let message = format!("the answer stored under the idempotency key cannot be read: {error}");
+                Error::new(Code::Internal, message)
+            })
+        } else {
+            let message = "idempotency_key: expected a key that no other request has used";
+            Err(Error { code: Code::AlreadyExists, ..Error::invalid("idempotency_key", message) })
+        });
+    }
+
+    fn committed(self: Box<Self>) {
+        let outcome =
+            self.outcome.unwrap_or_else(|| Err(Error::new(Code::Internal, "the change was not decided")));
+        // Whoever waited may have gone; the change is durable all the same.
+        let _ = self.reply.send(outcome.map(|(reply, revision)| Committed { reply, revision }));
+    }
+
+    fn failed(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error));
+    }
+}

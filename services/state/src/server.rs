@@ -1,0 +1,258 @@
+//! The service as a whole: brought up in order, and stopped in the reverse order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use signalbox_identity::Keys;
+use signalbox_telemetry::{adopt, metrics_text};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    bus::{self, Bell},
+    config::Config,
+    grpc::{self, Context},
+    keeper::Keeper,
+    log::Appender,
+    samples::Board,
+    sessions::Registry,
+    store,
+    watch::Hub,
+};
+
+/// How often a database that cannot be reached at the start is tried.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
+/// How often idle connections are asked whether they live, and how long they may take to answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the service could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The token secret is unusable.
+    #[error("the token secret cannot be used")]
+    Token(#[from] signalbox_identity::Error),
+    /// The database's address is malformed.
+    #[error("the database URL cannot be used; expected postgres://user:password@host:port/database")]
+    DatabaseUrl(#[source] sqlx::Error),
+    /// The database did not answer within the time that the configuration gives it.
+    #[error(
+        "Postgres did not answer within {waited_s} s; is it running, and is SIGNALBOX_DATABASE_URL right?"
+    )]
+    DatabaseAway {
+        /// How long was waited.
+        waited_s: u64,
+        /// What the last try met.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the database schema cannot be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The first statements failed.
+    #[error("the database cannot be prepared")]
+    Prepare(#[source] sqlx::Error),
+    /// An address is taken or cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The gRPC server failed.
+    #[error("the gRPC server failed")]
+    Serve(#[from] tonic::transport::Error),
+}
+
+/// A service that listens and has not begun to serve.
+pub struct Server {
+    config: Config,
+    keys: Keys,
+    pool: PgPool,
+    grpc: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Server {
+    /// Waits for the database, brings its schema up to date, and listens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]: a configuration that cannot be used, a database that does not answer, a taken address.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let keys = Keys::new(&config.token)?;
+        let pool =
+            store::pool(&config.database_url, config.database_connections).map_err(Error::DatabaseUrl)?;
+        wait_for(&pool, config.database_wait_s).await?;
+        store::MIGRATIONS.run(&pool).await?;
+        let grpc = listen(config.listen).await?;
+        let metrics = listen(config.metrics_listen).await?;
+        Ok(Self { config, keys, pool, grpc, metrics })
+    }
+
+    /// The address of the gRPC services.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system does not know the address of its own socket.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.grpc.local_addr().expect("a listening socket has an address")
+    }
+
+    /// The address of `/metrics` and `/healthz`.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system does not know the address of its own socket.
+    #[must_use]
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics.local_addr().expect("a listening socket has an address")
+    }
+
+    /// Serves until `shutdown`: then agents are asked to go elsewhere, streams are ended, and what was taken
+    /// is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], when the database cannot be prepared or the gRPC server fails.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { config, keys, pool, grpc, metrics } = self;
+        let replica_id = Uuid::now_v7();
+        // The log's writer outlives the streams that write to it.
+        let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let (streams, writers) = (TaskTracker::new(), TaskTracker::new());
+        let (hub, bell, board) = (Hub::new(pool.clone(), config.hub()), Bell::default(), Board::default());
+        let appender = Appender::start(&config.appender(), &pool, &hub, &bell, &writers, &stopped);
+        let (health_reporter, health_service) = tonic_health::server::health_reporter();
+        let keeper = Keeper {
+            pool: pool.clone(),
+            appender: appender.clone(),
+            replica_id,
+            config: config.keeper(),
+            health: health_reporter.clone(),
+        };
+        keeper.prepare().await.map_err(Error::Prepare)?;
+        writers.spawn(hub.clone().run(stopped.clone()));
+        writers.spawn(bus::run(pool.clone(), hub.clone(), bell, stopped.clone()));
+        writers.spawn(board.clone().run(pool.clone(), replica_id, stopped.clone()));
+        writers.spawn(keeper.run(stopped.clone()));
+        writers.spawn(serve_metrics(metrics, pool.clone(), stopped.clone()));
+        let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
+        let context = Context {
+            pool: pool.clone(),
+            appender,
+            hub,
+            board,
+            registry: registry.clone(),
+            keys,
+            replica_id,
+            session: config.session(),
+            tasks: streams.clone(),
+            draining: shutdown.clone(),
+            closing: closing.clone(),
+        };
+        let end = drain(shutdown, closing, registry, config.session().drain_window);
+        tracing::info!(address = %grpc.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), %replica_id, "serving");
+        let served = transport(&Arc::new(context), health_service)
+            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), end)
+            .await;
+        streams.close();
+        streams.wait().await;
+        stopped.cancel();
+        writers.close();
+        writers.wait().await;
+        pool.close().await;
+        served.map_err(Error::Serve)
+    }
+}
+
+/// Asks the agents to go, waits for them for the length of the window, then ends every stream.
+async fn drain(
+    shutdown: CancellationToken,
+    closing: CancellationToken,
+    registry: Registry,
+    window: Duration,
+) {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    shutdown.cancelled().await;
+    tracing::info!(sessions = registry.len(), "stopping");
+    let gone = async {
+        while !registry.is_empty() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(window, gone).await;
+    closing.cancel();
+}
+
+fn transport(
+    context: &Arc<Context>,
+    health: tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>,
+) -> tonic::transport::server::Router {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(signalbox_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the embedded descriptors are well formed");
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .trace_fn(|request| {
+            let span = tracing::info_span!("grpc", path = request.uri().path());
+            if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+                adopt(&span, parent);
+            }
+            span
+        })
+        .add_routes(grpc::routes(context))
+        .add_service(health)
+        .add_service(reflection)
+}
+
+/// Serves `/metrics` and `/healthz` to those who watch over the service itself.
+async fn serve_metrics(listener: TcpListener, pool: PgPool, shutdown: CancellationToken) {
+    use axum::{Router, http::StatusCode, routing::get};
+    let healthz = move || {
+        let pool = pool.clone();
+        async move {
+            match sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(&pool).await {
+                Ok(_) => (StatusCode::OK, "ok\n"),
+                Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached\n"),
+            }
+        }
+    };
+    let router =
+        Router::new().route("/metrics", get(|| async { metrics_text() })).route("/healthz", get(healthz));
+    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::warn!(%error, "metrics are no longer served");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Waits until the database answers, and says that it waits.
+async fn wait_for(pool: &PgPool, wait_s: u64) -> Result<(), Error> {
+    let mut waited_s = 0;
+    loop {
+        let asked = tokio::time::timeout(DATABASE_RETRY, pool.acquire()).await;
+        let source = match asked {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::PoolTimedOut,
+        };
+        if waited_s >= wait_s {
+            return Err(Error::DatabaseAway { waited_s, source });
+        }
+        tracing::info!(waited_s, wait_s, error = %source, "waiting for Postgres");
+        tokio::time::sleep(DATABASE_RETRY).await;
+        waited_s += 1;
+    }
+}

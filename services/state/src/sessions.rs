@@ -1,0 +1,242 @@
+//! The sessions that this replica holds, and what wakes them. A command that any replica has issued reaches
+//! its agent here: each replica follows the logs of the tenants whose agents it holds.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::Deserialize;
+use signalbox_proto::v1;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    domain::{Code, Error},
+    samples::Board,
+    watch::{Hub, Slice, Tail},
+};
+
+/// Most signals that wait for a session. Nudges beyond it add nothing; a session that does not come to take
+/// a cancellation for so long has other troubles.
+const SIGNALS_MAX: usize = 256;
+/// Most events that are looked through at once.
+const SLICE_LEN: usize = 256;
+
+/// What a session is told.
+#[derive(Debug)]
+pub(crate) enum Signal {
+    /// Commands may wait for the agent.
+    Deliver,
+    /// The agent's desired configuration may have changed.
+    Config,
+    /// Somebody asked to take a command back that the agent has.
+    Cancel(v1::CommandCancellation),
+    /// The session is over.
+    End(Error),
+}
+
+/// The sessions of this replica. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Hub,
+    board: Board,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    tenants: Mutex<HashMap<String, Tenant>>,
+}
+
+struct Tenant {
+    sessions: HashMap<String, Entry>,
+    /// Ends the follower when the last session has left.
+    follower: CancellationToken,
+}
+
+struct Entry {
+    session_epoch: u64,
+    signals: mpsc::Sender<Signal>,
+}
+
+/// A session's place in the registry, given back when dropped.
+pub(crate) struct Place {
+    registry: Registry,
+    tenant_id: String,
+    agent_id: String,
+    session_epoch: u64,
+}
+
+impl Registry {
+    /// A registry without sessions.
+    #[must_use]
+    pub(crate) fn new(hub: Hub, board: Board, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        let inner = Inner { hub, board, tasks, shutdown, tenants: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Enters a session; an older one of the same agent is told that it is over.
+    ///
+    /// # Errors
+    ///
+    /// `UNAVAILABLE` when the tenant's log cannot be followed.
+    pub(crate) async fn enter(
+        &self,
+        tenant_id: &str,
+        agent_id: &str,
+        session_epoch: u64,
+    ) -> Result<(Place, mpsc::Receiver<Signal>), Error> {
+        let tail = self.inner.hub.tail(tenant_id).await?;
+        let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
+        let mut tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenant = tenants.entry(tenant_id.to_owned()).or_insert_with(|| {
+            let follower = self.inner.shutdown.child_token();
+            // Fixed before the session looks for what waits, so that nothing falls in between.
+            let position = tail.head();
+            let follow = self.clone().follow(tail, position, follower.clone());
+            self.inner.tasks.spawn(follow);
+            Tenant { sessions: HashMap::new(), follower }
+        });
+        let entry = Entry { session_epoch, signals };
+        let older = tenant.sessions.insert(agent_id.to_owned(), entry);
+        drop(tenants);
+        if let Some(older) = older {
+            let _ = older.signals.try_send(Signal::End(newer_session(agent_id)));
+        }
+        let place = Place {
+            registry: self.clone(),
+            tenant_id: tenant_id.into(),
+            agent_id: agent_id.into(),
+            session_epoch,
+        };
+        Ok((place, receiver))
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.values().map(|tenant| tenant.sessions.len()).sum()
+    }
+
+    /// Whether there is no session.
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    async fn follow(self, tail: Arc<Tail>, mut position: u64, stop: CancellationToken) {
+        let mut changes = tail.changes();
+        loop {
+            match tail.after(position, SLICE_LEN) {
+                Slice::Events(events) if events.is_empty() => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tail.retired().cancelled() => return self.end_all(tail.tenant_id()),
+                        changed = changes.changed() => if changed.is_err() { return },
+                    }
+                }
+                Slice::Events(events) => {
+                    for event in &events {
+                        position = event.revision;
+                        self.signal(tail.tenant_id(), event);
+                    }
+                }
+                Slice::Gone => {
+                    // Too much at once to look through: every session looks for itself.
+                    position = tail.head();
+                    self.nudge_all(tail.tenant_id());
+                }
+            }
+        }
+    }
+
+    /// Tells an agent's session of an event that concerns it.
+    fn signal(&self, tenant_id: &str, event: &v1::Event) {
+        let signal = match event.r#type.as_str() {
+            "command.issued" => Signal::Deliver,
+            "command.cancel_requested" => match serde_json::from_slice::<CancelRequested>(&event.data) {
+                Ok(CancelRequested { reason }) => {
+                    Signal::Cancel(v1::CommandCancellation { command_id: event.subject.clone(), reason })
+                }
+                Err(_) => return,
+            },
+            "agent.updated" => Signal::Config,
+            "agent.deleted" => {
+                self.inner.board.forget(tenant_id, &event.agent_id);
+                Signal::End(Error::new(Code::NotFound, format!("agent '{}' was deleted", event.agent_id)))
+            }
+            "agent.connectivity_change" => match serde_json::from_slice::<ConnectivityChange>(&event.data) {
+                Ok(change) if self.is_older(tenant_id, &event.agent_id, change.session_epoch) => {
+                    Signal::End(newer_session(&event.agent_id))
+                }
+                _ => return,
+            },
+            _ => return,
+        };
+        let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = tenants.get(tenant_id).and_then(|tenant| tenant.sessions.get(&event.agent_id))
+            && let Err(mpsc::error::TrySendError::Full(lost)) = entry.signals.try_send(signal)
+        {
+            tracing::debug!(
+                tenant_id,
+                agent_id = event.agent_id,
+                ?lost,
+                "the session has not taken its signals"
+            );
+        }
+    }
+
+    fn is_older(&self, tenant_id: &str, agent_id: &str, session_epoch: u64) -> bool {
+        let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = tenants.get(tenant_id).and_then(|tenant| tenant.sessions.get(agent_id));
+        entry.is_some_and(|entry| entry.session_epoch < session_epoch)
+    }
+
+    fn nudge_all(&self, tenant_id: &str) {
+        let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in tenants.get(tenant_id).into_iter().flat_map(|tenant| tenant.sessions.values()) {
+            let _ = entry.signals.try_send(Signal::Deliver);
+            let _ = entry.signals.try_send(Signal::Config);
+        }
+    }
+
+    fn end_all(&self, tenant_id: &str) {
+        let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in tenants.get(tenant_id).into_iter().flat_map(|tenant| tenant.sessions.values()) {
+            let _ =
+                entry.signals.try_send(Signal::End(Error::new(Code::Unavailable, "the log was replaced")));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut tenants = self.registry.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tenant) = tenants.get_mut(&self.tenant_id) else { return };
+        if tenant.sessions.get(&self.agent_id).is_some_and(|entry| entry.session_epoch == self.session_epoch)
+        {
+            tenant.sessions.remove(&self.agent_id);
+        }
+        if tenant.sessions.is_empty() {
+            tenant.follower.cancel();
+            tenants.remove(&self.tenant_id);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct CancelRequested {
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct ConnectivityChange {
+    session_epoch: u64,
+}
+
+fn newer_session(agent_id: &str) -> Error {
+    Error::new(Code::Aborted, format!("a newer session of agent '{agent_id}' has begun"))
+}

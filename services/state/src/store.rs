@@ -1,0 +1,67 @@
+//! Every SQL statement of the service, one file per aggregate. Set-based: a batch is read and written with
+//! a constant number of statements.
+//!
+//! It must know no rules: it loads rows, and writes what the rules made of them.
+
+pub(crate) mod agents;
+pub(crate) mod commands;
+pub(crate) mod events;
+pub(crate) mod idempotency;
+pub(crate) mod metrics;
+pub(crate) mod partitions;
+pub(crate) mod replicas;
+pub(crate) mod tenants;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+
+use crate::domain::{Code, Error};
+
+/// The schema, embedded in the program.
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// How long a statement waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How soon a caller may try again when the database could not be reached.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Opens a pool of at most `connections_max` connections.
+///
+/// # Errors
+///
+/// When the URL is malformed. The database itself is asked at the first use.
+pub(crate) fn pool(url: &SecretString, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy(url.expose_secret())
+}
+
+/// What a caller is told when a read fails.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } = &error {
+            tracing::error!(%error, "a row cannot be read");
+            return Self::new(Code::Internal, "a row cannot be read");
+        }
+        tracing::warn!(%error, "the database cannot be read");
+        Self::later(Code::Unavailable, "the database cannot be reached", RETRY_AFTER)
+    }
+}
+
+/// A stored enum or number that this version does not know: the row was written by another.
+pub(crate) fn unreadable(what: &str, value: impl std::fmt::Debug) -> sqlx::Error {
+    sqlx::Error::Decode(format!("{what} {value:?} is not known to this version").into())
+}
+
+/// A count that the schema keeps from being negative.
+pub(crate) fn unsigned(value: i64) -> Result<u64, sqlx::Error> {
+    u64::try_from(value).map_err(|_| unreadable("number", value))
+}
+
+/// A count as Postgres stores it.
+pub(crate) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

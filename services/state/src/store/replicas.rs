@@ -1,0 +1,51 @@
+//! Replicas of this service: one lease each.
+
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Takes or renews a replica's lease.
+pub(crate) async fn renew(
+    executor: impl PgExecutor<'_>,
+    replica_id: Uuid,
+    now: OffsetDateTime,
+    lease_until: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO replicas (replica_id, started_at, lease_until) VALUES ($1, $2, $3)
+         ON CONFLICT (replica_id) DO UPDATE SET lease_until = EXCLUDED.lease_until",
+        replica_id,
+        now,
+        lease_until,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// How many other replicas are alive.
+pub(crate) async fn others(
+    executor: impl PgExecutor<'_>,
+    replica_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM replicas WHERE replica_id <> $1 AND lease_until > $2"#,
+        replica_id,
+        now,
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Gives a replica's lease back.
+pub(crate) async fn leave(executor: impl PgExecutor<'_>, replica_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM replicas WHERE replica_id = $1", replica_id).execute(executor).await?;
+    Ok(())
+}
+
+/// Forgets replicas whose lease ended before.
+pub(crate) async fn forget(executor: impl PgExecutor<'_>, before: OffsetDateTime) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM replicas WHERE lease_until < $1", before).execute(executor).await?;
+    Ok(())
+}
