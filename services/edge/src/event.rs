@@ -12,6 +12,8 @@ use time::OffsetDateTime;
 /// One entry of a tenant's log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
+    /// Whose log it is in.
+    pub tenant_id: String,
     /// The log's incarnation.
     pub epoch: Arc<str>,
     /// Position in the log.
@@ -59,6 +61,7 @@ impl Event {
         let committed_at = event.committed_at.as_ref().and_then(to_time).ok_or(malformed("committed_at"))?;
         let data = serde_json::from_slice(&event.data).map_err(|_| malformed("data"))?;
         Ok(Self {
+            tenant_id: event.tenant_id,
             epoch: Arc::clone(epoch),
             revision: event.revision,
             event_type: event.r#type,

@@ -18,6 +18,8 @@ pub enum Topic {
     Subject(String),
     /// The project it belongs to.
     Project(String),
+    /// The category of the log line that it is.
+    Category(String),
 }
 
 /// Which events of a type are wanted.
@@ -43,7 +45,9 @@ impl Scope {
         match (self, other) {
             (AllBut(a), AllBut(b)) => AllBut(a.intersection(b).cloned().collect()),
             (Only(a), Only(b)) => Only(a.union(b).cloned().collect()),
-            (AllBut(but), Only(only)) | (Only(only), AllBut(but)) => AllBut(but.difference(only).cloned().collect()),
+            (AllBut(but), Only(only)) | (Only(only), AllBut(but)) => {
+                AllBut(but.difference(only).cloned().collect())
+            }
         }
     }
 
@@ -70,14 +74,19 @@ impl Scope {
     }
 }
 
+/// The type of events that are lines of a log, which have a category.
+const LOG_LINE: &str = "log.line";
+
 /// The topics that an event belongs to.
 pub fn topics(event: &Event) -> impl Iterator<Item = Topic> + '_ {
+    let category = (event.event_type == LOG_LINE).then(|| event.data.get("category")?.as_str()).flatten();
     let agent = (!event.agent_id.is_empty()).then(|| Topic::Agent(event.agent_id.clone()));
     let projects = event.attributes.get(catalog::Attribute::Project.name()).into_iter().flatten();
     agent
         .into_iter()
         .chain([Topic::Subject(event.subject.clone())])
         .chain(projects.map(|project| Topic::Project(project.clone())))
+        .chain(category.map(|category| Topic::Category(category.to_owned())))
 }
 
 /// A value that a filter accepts; `*` stands for any run of characters.
