@@ -1,13 +1,19 @@
 //! `cargo xtask`: everything a developer does with Signalbox beyond building it. Each command is a module.
 
+mod ci;
 mod console;
 mod db;
+mod dev;
+mod foreground;
+mod house;
 mod interrupt;
 mod layout;
 mod log_tail;
 mod postgres;
 mod private_file;
+mod programs;
 mod sqlx_metadata;
+mod test;
 
 use std::process::ExitCode;
 
@@ -15,9 +21,17 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use owo_colors::OwoColorize as _;
 
+use interrupt::Interrupted;
 use layout::Layout;
 
-/// Local life of Signalbox.
+/// What shells report for a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Local life of Signalbox: run it, test it, check it, and keep its database.
+///
+/// Every command that needs PostgreSQL takes it from the first place that has one: the server of
+/// DATABASE_URL; server programs on this machine, with a private cluster under target/; a download; Docker
+/// Compose. Nothing has to be set up before.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Arguments {
@@ -27,10 +41,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Build and run a whole Signalbox here, with an agent that supervises a real program
+    ///
+    /// Prints where to look, and writes target/dev/env with addresses and tokens once everything answers.
+    /// Ctrl-C ends all of it and keeps the data. Logs are in target/dev/logs. Examples:
+    ///
+    ///   cargo xtask dev
+    ///   cargo xtask dev --port-base 20000 --no-demo
+    ///   cargo xtask dev --check
+    #[command(verbatim_doc_comment)]
+    Dev(dev::Options),
+    /// Run the tests, on a PostgreSQL of their own that is gone afterwards
+    ///
+    /// Examples:
+    ///
+    ///   cargo xtask test
+    ///   cargo xtask test -p signalbox-state a_late_disconnect
+    #[command(verbatim_doc_comment)]
+    Test(test::Options),
+    /// Run the gate: format, dependencies, lints, docs, SQL metadata, tests
+    ///
+    /// Stops at the first step that fails, and shows the time of each. CI runs this very command.
+    #[command(verbatim_doc_comment)]
+    Ci,
     /// The database of `dev` by itself: start, stop, url, psql, reset, migrate
     ///
-    /// The server is the one of DATABASE_URL, or a private cluster under target/dev made with the server
-    /// programs of this machine, or with downloaded ones, or a container. Example:
+    /// Example:
     ///
     ///   cargo xtask db psql -- -c 'select tenant_id, head from tenants'
     #[command(subcommand, verbatim_doc_comment)]
@@ -54,6 +90,10 @@ enum Command {
 async fn main() -> ExitCode {
     match run(Arguments::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            console::note(&format!("{error}"));
+            ExitCode::from(EXIT_INTERRUPTED)
+        }
         Err(error) => {
             anstream::eprintln!("{} {error:#}", "error:".red().bold());
             ExitCode::FAILURE
@@ -63,7 +103,14 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<()> {
     let layout = Layout::find()?;
+    // `db psql` becomes psql, which has its own way with Ctrl-C.
+    if !matches!(command, Command::Db(_)) {
+        interrupt::listen()?;
+    }
     match command {
+        Command::Dev(options) => dev::run(&layout, &options).await,
+        Command::Test(options) => test::run(&layout, &options).await,
+        Command::Ci => ci::run(&layout).await,
         Command::Db(action) => db::run(&layout, action).await,
         Command::Sqlx { check } => sqlx_metadata::run(&layout, check).await,
         Command::DownloadPostgres => postgres::download(&layout).await,

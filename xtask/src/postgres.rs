@@ -151,11 +151,7 @@ impl Postgres {
     /// When the server was given: its data are not ours to drop.
     pub(crate) async fn reset_kept_database(&self) -> Result<String> {
         if self.is_given() {
-            bail!(
-                "the database of DATABASE_URL ({}) is yours: drop it yourself, or unset DATABASE_URL to \
-                 work with a private cluster",
-                self.server.address()
-            );
+            bail!(GIVEN_IS_YOURS);
         }
         self.server.drop_database(KEPT_DATABASE).await?;
         self.server.create_database_if_absent(KEPT_DATABASE).await
@@ -185,6 +181,9 @@ impl Postgres {
     }
 }
 
+/// Why nothing on a given server is thrown away.
+const GIVEN_IS_YOURS: &str = "the database of DATABASE_URL is yours: empty it yourself, or unset \
+    DATABASE_URL to work with a private cluster";
 /// Name of the database in which `dev` keeps its data.
 const KEPT_DATABASE: &str = "signalbox";
 
@@ -202,4 +201,17 @@ pub(crate) async fn stop_kept(layout: &Layout) -> Result<bool> {
             .with_context(|| format!("no programs of PostgreSQL {major}: {reason}"))?,
     };
     Cluster::open(layout, Purpose::Keep, binaries, Durability::Safe)?.stop_if_running().await
+}
+
+/// Stops the private cluster of `dev` and removes it with all its data.
+///
+/// # Errors
+///
+/// When it does not stop or cannot be removed, and with `DATABASE_URL`: that server's data are not ours.
+pub(crate) async fn remove_kept(layout: &Layout) -> Result<()> {
+    if Server::from_environment()?.is_some() {
+        bail!(GIVEN_IS_YOURS);
+    }
+    stop_kept(layout).await?;
+    cluster::remove_home(layout, Purpose::Keep)
 }

@@ -11,12 +11,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tokio::process::Command;
 
 use crate::{
     console::{Step, note},
     layout::Layout,
     postgres::{self, Postgres, Purpose},
+    programs::cargo,
 };
 
 /// The only crate with SQL macros.
@@ -90,9 +90,7 @@ async fn prepare(layout: &Layout, postgres: &Postgres) -> Result<(Queries, bool)
 async fn compile(layout: &Layout, url: &str, out: &Path) -> Result<bool> {
     let step = Step::start(format!("compiling the SQL of {PACKAGE} against the database"));
     touch(&layout.root().join(SOURCES))?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(layout.root())
+    let output = cargo(layout)
         .args(["check", "--quiet", "--package", PACKAGE, "--all-targets", "--color=always"])
         .env("DATABASE_URL", url)
         .env("SQLX_OFFLINE", "false")

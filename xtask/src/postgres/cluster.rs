@@ -57,6 +57,15 @@ pub(super) fn major_of_data(layout: &Layout, purpose: Purpose) -> Result<Option<
     Ok(std::fs::read_to_string(version).ok().and_then(|major| major.trim().parse().ok()))
 }
 
+/// Removes a cluster that does not run.
+///
+/// # Errors
+///
+/// When its place cannot be found or removed.
+pub(super) fn remove_home(layout: &Layout, purpose: Purpose) -> Result<()> {
+    remove(&home(layout, purpose)?)
+}
+
 impl Cluster {
     /// Takes the cluster of this purpose in hand, without starting it.
     ///
@@ -196,6 +205,8 @@ impl Cluster {
             if command.status().await.context("run pg_ctl")?.success() {
                 return Ok(port);
             }
+            // It may have come up after the wait was over.
+            home::stop_at_once(&self.home, &self.binaries, &self.owner);
             self.must_stop = false;
             if attempt < STARTS_MAX && TcpListener::bind(("127.0.0.1", port)).is_err() {
                 continue;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::process::Command;
 
 use super::{binaries::Binaries, cluster::place, owner::Owner};
-use crate::layout::Layout;
+use crate::{layout::Layout, programs::cargo};
 
 /// The major version that is downloaded.
 const MAJOR: u32 = 17;
@@ -25,9 +25,7 @@ pub(super) async fn fetch(layout: &Layout) -> Result<Binaries> {
     if let Ok(found) = installed(layout).await {
         return Ok(found);
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .current_dir(layout.root())
+    let built = cargo(layout)
         .args(["build", "--quiet", "--package", "xtask", "--features", "download-postgres"])
         .output()
         .await
@@ -82,7 +80,6 @@ pub(crate) async fn run(layout: &Layout) -> Result<()> {
 ///
 /// Always.
 #[cfg(not(feature = "download-postgres"))]
-#[expect(clippy::unused_async, reason = "the same call as with the feature")]
 pub(crate) async fn run(_layout: &Layout) -> Result<()> {
     bail!("this build has no downloader; build it with --features download-postgres")
 }

@@ -53,6 +53,8 @@ impl Owner {
         let mut command = Command::new(program);
         // The caller's directory may be closed to the account.
         command.current_dir("/").stdin(Stdio::null());
+        // Ctrl-C in a terminal must not end it in the middle: this program decides.
+        command.process_group(0);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {
                 command.env_remove(name);

@@ -1,0 +1,117 @@
+//! A WebSocket client that notes when each frame arrived, however late it is looked at.
+//!
+//! It must not know what the frames mean.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use futures::{SinkExt as _, StreamExt as _, stream::SplitSink};
+use serde_json::Value;
+use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest as _, http::HeaderValue},
+};
+
+use super::transcript::{Transcript, Way};
+
+/// How long the edge may take to accept a client.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Frames that may wait to be looked at; the check sees far fewer.
+const FRAMES_MAX: usize = 4096;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// One connected client.
+pub(super) struct Watcher {
+    name: &'static str,
+    sink: SplitSink<Socket, Message>,
+    frames: mpsc::Receiver<(Instant, Value)>,
+    reader: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When the edge does not accept it in time.
+    pub(super) async fn connect(name: &'static str, url: &str, bearer: Option<&str>) -> Result<Self> {
+        let mut request = url.into_client_request().context("the edge's URL")?;
+        if let Some(token) = bearer {
+            let value = HeaderValue::try_from(format!("Bearer {token}")).context("the token as a header")?;
+            request.headers_mut().insert("authorization", value);
+        }
+        let connecting = tokio_tungstenite::connect_async(request);
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .with_context(|| format!("{name}: the edge did not accept the connection in time"))?;
+        let (socket, _) = connected.with_context(|| format!("{name}: the edge refused the connection"))?;
+        let (sink, mut stream) = socket.split();
+        let (sender, frames) = mpsc::channel(FRAMES_MAX);
+        let reader = tokio::spawn(async move {
+            while let Some(Ok(message)) = stream.next().await {
+                let Message::Text(text) = message else { continue };
+                let frame = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.to_string()));
+                if sender.send((Instant::now(), frame)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { name, sink, frames, reader })
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed.
+    pub(super) async fn send(&mut self, message: &Value, transcript: &mut Transcript) -> Result<()> {
+        transcript.add(Instant::now(), self.name, Way::Sent, &message.to_string());
+        let sent = self.sink.send(Message::text(message.to_string())).await;
+        sent.with_context(|| format!("{}: the socket is closed", self.name))
+    }
+
+    /// Waits for a frame, showing the others on the way. Returns it with the moment at which it arrived.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come in time, or the socket is closed, naming what was expected.
+    pub(super) async fn expect(
+        &mut self,
+        what: &str,
+        within: Duration,
+        transcript: &mut Transcript,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<(Instant, Value)> {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let next = tokio::time::timeout_at(deadline, self.frames.recv()).await;
+            let next = next.map_err(|_| {
+                anyhow!("{}: expected {what} within {:.1} s", self.name, within.as_secs_f64())
+            })?;
+            let Some((at, frame)) = next else {
+                bail!("{}: expected {what}, but the edge closed the socket", self.name);
+            };
+            transcript.add(at, self.name, Way::Received, &frame.to_string());
+            if wanted(&frame) {
+                return Ok((at, frame));
+            }
+        }
+    }
+
+    /// Says goodbye.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed already.
+    pub(super) async fn close(mut self) -> Result<()> {
+        self.sink.close().await.with_context(|| format!("{}: close the socket", self.name))
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
