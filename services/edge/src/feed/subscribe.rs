@@ -1,0 +1,126 @@
+//! The vocabulary between a session and the writer of its connection: where a stream begins, where it did
+//! begin, and what the session is told afterwards.
+//!
+//! It must know neither sockets nor the log.
+
+use std::{io, sync::Arc};
+
+use signalbox_proto::v1::Cursor;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use crate::interest::Interest;
+
+/// A place in the past of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// Right after this cursor.
+    After(Cursor),
+    /// Before the first event that was committed at this moment or later.
+    Since(OffsetDateTime),
+}
+
+/// Where the stream of a new interest begins.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Start {
+    /// From now on. A connection that is behind skips what it has not seen.
+    Live,
+    /// At the connection's present position, without hole or repeat; from now on where it has none yet.
+    Keep,
+    /// In the past: the connection's position moves there. What it saw already is sent again.
+    From(Origin),
+    /// At the connection's present position, as with `Keep`; but first what `only` matches between the
+    /// origin and that position is sent.
+    Replay {
+        /// Where the replay begins.
+        from: Origin,
+        /// What is replayed, of both old and new interests.
+        only: Interest,
+    },
+}
+
+/// Why a stream does not begin where it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// `compacted`, `other_epoch` or `ahead`.
+    pub reason: String,
+    /// The oldest cursor that can be resumed from.
+    pub oldest: Cursor,
+}
+
+/// Where a stream has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The events after this one follow.
+    pub cursor: Cursor,
+    /// The newest revision that the edge knew of at that moment.
+    pub head: u64,
+    /// Set when the origin asked for cannot be served: the stream goes on live.
+    pub gap: Option<Gap>,
+}
+
+/// What a confirmation says, made at the moment when the position is fixed. Sent before the first event.
+pub type Confirm = Box<dyn FnOnce(&Started) -> Vec<String> + Send>;
+
+/// Why an interest could not be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// The connection has not entered a tenant yet.
+    #[error("the connection belongs to no tenant yet")]
+    NoTenant,
+    /// Another call is still under way on the same connection.
+    #[error("another subscription of the connection is still being made")]
+    Busy,
+    /// The log could not be reached, or the client has not read what was sent before, for too long.
+    #[error("the log could not be followed in time")]
+    Unavailable,
+    /// The connection is closed or about to be.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why a connection's writer ceased to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The close frame that the session asked for is on its way.
+    Requested,
+    /// The client took nothing for the whole of the configured time.
+    Stalled,
+    /// More answers were waiting than the control lane holds.
+    Overflow,
+    /// The connection broke.
+    Broken(io::ErrorKind),
+    /// The edge is stopping.
+    Shutdown,
+}
+
+/// What the session of a connection is told. Only the latest of each sort is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberNotice {
+    /// So many events of the log lie between the client and the head.
+    Lagging {
+        /// How many, wanted ones or not.
+        behind: u64,
+    },
+    /// The client lags no more.
+    CaughtUp,
+    /// The log was replaced or compacted under the connection, which goes on live.
+    Gap(Gap),
+    /// Nothing more is written. Always the last.
+    Closed(CloseCause),
+}
+
+/// A call of [`super::Member::subscribe`] on its way to whoever writes to the connection.
+pub(super) struct Subscribe {
+    pub(super) interest: Arc<Interest>,
+    pub(super) start: Start,
+    pub(super) confirm: Confirm,
+    pub(super) answer: oneshot::Sender<Result<Started, SubscribeError>>,
+}
+
+impl Subscribe {
+    /// Whether the session has given up waiting.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
