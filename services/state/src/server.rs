@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
-use signalbox_telemetry::{adopt, metrics_text};
+use signalbox_telemetry::{adopt, metrics_text, record_metrics};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -84,6 +84,7 @@ impl Server {
     ///
     /// [`Error`]: a configuration that cannot be used, a database that does not answer, a taken address.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        record_metrics();
         let keys = Keys::new(&config.token)?;
         let pool =
             store::pool(&config.database_url, config.database_connections).map_err(Error::DatabaseUrl)?;

@@ -120,8 +120,14 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Guard, Er
     };
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
     tracing_subscriber::registry().with(filter).with(lines).with(spans).try_init()?;
-    metrics_handle();
+    record_metrics();
     Ok(Guard(provider))
+}
+
+/// Makes sure that this process's metrics are recorded from now on. Servers call it before they count
+/// anything, whether or not the rest of telemetry is set up.
+pub fn record_metrics() {
+    metrics_handle();
 }
 
 /// Every metric of this process in the Prometheus text format.

@@ -1,1 +1,32 @@
-//! placeholder
+//! Real servers on a real Postgres, for tests: each test has a database of its own, servers listen on free
+//! ports of the loopback interface, and clients speak to them over real sockets.
+
+mod agent_wire;
+mod client;
+mod database;
+mod state;
+mod watcher;
+
+pub use agent_wire::{AgentWire, hello, status_report};
+pub use client::{Client, SECRET, TENANT, token, token_at, token_config};
+pub use database::database;
+pub use state::State;
+pub use watcher::Watcher;
+
+use std::time::Duration;
+
+/// How long a test waits for something that must happen. Long, since machines are slow and shared; no test
+/// waits for so long unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something that must happen.
+///
+/// # Panics
+///
+/// When it does not happen within [`PATIENCE`].
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("within {PATIENCE:?} there was no {what}"),
+    }
+}

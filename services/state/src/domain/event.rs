@@ -67,7 +67,7 @@ impl NewEvent {
             agent_id: String::new(),
             source: origin.source.clone(),
             actor: origin.actor.clone(),
-            time,
+            time: whole_micros(time),
             traceparent: origin.traceparent.clone(),
             data: raw(&Value::Object(data)),
             attributes,
@@ -80,6 +80,11 @@ impl NewEvent {
         self.agent_id = agent_id.into();
         self
     }
+}
+
+/// A time as exact as Postgres keeps it, so that the log shows the same when it is read again.
+pub(crate) fn whole_micros(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_microsecond(at.microsecond()).unwrap_or(at)
 }
 
 /// The JSON text of a value.

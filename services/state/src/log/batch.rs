@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{Idempotency, job::Job};
 use crate::{
     bus::Bell,
-    domain::{Agent, Code, Command, Error, Execution, Needs, View},
+    domain::{Agent, Code, Command, Error, Execution, Needs, View, event::whole_micros},
     store::{self, idempotency::Answer, tenants::Bounds},
     watch::Hub,
 };
@@ -112,7 +112,7 @@ impl Lane {
         let tenant_ids: Vec<_> = wanted.keys().cloned().collect();
         let bounds = store::tenants::lock(&mut transaction, &tenant_ids).await?;
         // Read under the locks, so that the times of a log never run backwards by more than the clocks differ.
-        let committed_at = now();
+        let committed_at = whole_micros(now());
         let mut views = load(&mut transaction, &wanted, &bounds).await?;
         let answers = decide(&mut transaction, jobs, &mut views, committed_at).await?;
         save(&mut transaction, &views, &bounds, &answers, committed_at).await?;

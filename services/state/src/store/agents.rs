@@ -138,7 +138,7 @@ pub(crate) async fn list(
 pub(crate) async fn put(executor: impl PgExecutor<'_>, agents: &[(&str, &Agent)]) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = agents.iter().map(|(tenant_id, agent)| row(tenant_id, agent)).collect();
     sqlx::query!(
-        "INSERT INTO agents SELECT * FROM json_populate_recordset(NULL::agents, $1)
+        "INSERT INTO agents SELECT * FROM json_populate_recordset(NULL::agents, $1::text::json)
          ON CONFLICT (tenant_id, agent_id) DO UPDATE SET
              name = EXCLUDED.name, template = EXCLUDED.template, labels = EXCLUDED.labels,
              capabilities = EXCLUDED.capabilities, software_version = EXCLUDED.software_version,
@@ -149,7 +149,7 @@ pub(crate) async fn put(executor: impl PgExecutor<'_>, agents: &[(&str, &Agent)]
              config_status = EXCLUDED.config_status, config_reason = EXCLUDED.config_reason,
              updated_at = EXCLUDED.updated_at, connected_at = EXCLUDED.connected_at,
              disconnected_at = EXCLUDED.disconnected_at",
-        serde_json::Value::Array(rows),
+        serde_json::Value::Array(rows).to_string(),
     )
     .execute(executor)
     .await?;

@@ -129,8 +129,8 @@ pub(crate) async fn insert(
         })
     });
     sqlx::query!(
-        "INSERT INTO commands SELECT * FROM json_populate_recordset(NULL::commands, $1)",
-        serde_json::Value::Array(rows.collect()),
+        "INSERT INTO commands SELECT * FROM json_populate_recordset(NULL::commands, $1::text::json)",
+        serde_json::Value::Array(rows.collect()).to_string(),
     )
     .execute(executor)
     .await?;
@@ -158,12 +158,12 @@ pub(crate) async fn put_executions(
         })
     });
     sqlx::query!(
-        "INSERT INTO command_executions SELECT * FROM json_populate_recordset(NULL::command_executions, $1)
+        "INSERT INTO command_executions SELECT * FROM json_populate_recordset(NULL::command_executions, $1::text::json)
          ON CONFLICT (tenant_id, command_id, agent_id) DO UPDATE SET
              state = EXCLUDED.state, result = EXCLUDED.result, error = EXCLUDED.error,
              updated_at = EXCLUDED.updated_at, deliveries = EXCLUDED.deliveries,
              instance_uid = EXCLUDED.instance_uid",
-        serde_json::Value::Array(rows.collect()),
+        serde_json::Value::Array(rows.collect()).to_string(),
     )
     .execute(executor)
     .await?;

@@ -1,0 +1,29 @@
+//! A database for one test.
+
+use secrecy::SecretString;
+use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+/// Where the tests' Postgres is; `cargo xtask test` starts one and sets it.
+const URL_VARIABLE: &str = "SIGNALBOX_TEST_DATABASE_URL";
+
+/// Makes an empty database and says where it is. It goes with the Postgres that `cargo xtask test` started.
+///
+/// # Panics
+///
+/// When there is no Postgres for tests.
+pub async fn database() -> SecretString {
+    let url = std::env::var(URL_VARIABLE)
+        .unwrap_or_else(|_| panic!("{URL_VARIABLE} is not set: run the tests with `cargo xtask test`"));
+    let options: PgConnectOptions = url.parse().expect("the URL of the tests' Postgres is well formed");
+    let name = format!("test_{}", Uuid::new_v4().simple());
+    let mut connection = PgConnection::connect_with(&options).await.expect("the tests' Postgres answers");
+    connection
+        .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .await
+        .expect("a database can be created");
+    let query = url.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+    let base = url.split('?').next().unwrap_or_default();
+    let (server, _) = base.rsplit_once('/').expect("the URL names a database");
+    format!("{server}/{name}{query}").into()
+}

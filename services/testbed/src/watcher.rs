@@ -1,0 +1,116 @@
+//! A watcher of one log, who checks that it is dense.
+
+use std::collections::VecDeque;
+
+use signalbox_identity::Role;
+use signalbox_proto::v1::{self, watch_request, watch_response::Response};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming, transport::Channel};
+
+use crate::{Client, soon};
+
+/// A watcher of the tests' tenant.
+pub struct Watcher {
+    /// Where it has begun.
+    pub started: v1::WatchStarted,
+    /// The last revision that it has seen.
+    pub position: u64,
+    events: VecDeque<v1::Event>,
+    stream: Streaming<v1::WatchResponse>,
+    _requests: mpsc::Sender<v1::WatchRequest>,
+}
+
+impl Watcher {
+    /// Watches from the head on.
+    pub async fn start(channel: Channel) -> Self {
+        Self::start_after(channel, None).await
+    }
+
+    /// Watches what comes after a cursor.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not begin.
+    pub async fn start_after(channel: Channel, after: Option<v1::Cursor>) -> Self {
+        match Self::open(
+            &Client::new(channel, Role::Viewer),
+            v1::AddTenant { after, ..v1::AddTenant::default() },
+        )
+        .await
+        {
+            Ok((Response::Started(started), stream, requests)) => {
+                let position = started.after.as_ref().map_or(0, |cursor| cursor.revision);
+                Self { started, position, events: VecDeque::new(), stream, _requests: requests }
+            }
+            other => panic!("expected the watch to start, got {:?}", other.map(|(first, ..)| first)),
+        }
+    }
+
+    /// Opens a watch, and answers what the server says first.
+    ///
+    /// # Errors
+    ///
+    /// The server's refusal.
+    ///
+    /// # Panics
+    ///
+    /// When the server says nothing.
+    pub async fn open(
+        client: &Client,
+        add: v1::AddTenant,
+    ) -> Result<(Response, Streaming<v1::WatchResponse>, mpsc::Sender<v1::WatchRequest>), Status> {
+        let (requests, receiver) = mpsc::channel(4);
+        let request = v1::WatchRequest { request: Some(watch_request::Request::Add(add)) };
+        requests.try_send(request).expect("an empty channel has room");
+        let mut stream = client.watch().watch(ReceiverStream::new(receiver)).await?.into_inner();
+        let first = soon("first answer", stream.message()).await?.and_then(|response| response.response);
+        Ok((first.expect("a watch answers"), stream, requests))
+    }
+
+    /// The next event.
+    ///
+    /// # Panics
+    ///
+    /// When none comes, or not the one whose turn it is.
+    pub async fn next(&mut self) -> v1::Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                assert_eq!(event.revision, self.position + 1, "the log has a hole or a repeat");
+                self.position = event.revision;
+                return event;
+            }
+            let response = soon("event", self.stream.message()).await.expect("the watch goes on");
+            match response.and_then(|response| response.response) {
+                Some(Response::Events(range)) => self.events.extend(range.events),
+                Some(Response::Progress(_) | Response::Metrics(_)) => {}
+                other => panic!("expected events, got {other:?}"),
+            }
+        }
+    }
+
+    /// The next event of a type.
+    pub async fn next_of(&mut self, event_type: &str) -> v1::Event {
+        loop {
+            let event = self.next().await;
+            if event.r#type == event_type {
+                return event;
+            }
+        }
+    }
+
+    /// Why the watch ends.
+    ///
+    /// # Panics
+    ///
+    /// When it ends without a reason.
+    pub async fn ended(&mut self) -> Status {
+        loop {
+            match soon("end of the watch", self.stream.message()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the watch ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    }
+}

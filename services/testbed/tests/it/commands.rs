@@ -1,0 +1,207 @@
+//! Commands: durable first, delivered to the agent wherever it is, and followed to an honest end.
+
+use signalbox_identity::Role;
+use signalbox_proto::v1::{self, ExecutionState, issue_command_request::Target};
+use signalbox_testbed::{AgentWire, Client, State, Watcher, database, hello};
+use tonic::Code;
+
+fn stop(agent_id: &str) -> v1::IssueCommandRequest {
+    v1::IssueCommandRequest {
+        name: "stop".into(),
+        parameters: br#"{"graceful":true}"#.to_vec().into(),
+        target: Some(Target::AgentId(agent_id.into())),
+        ..v1::IssueCommandRequest::default()
+    }
+}
+
+fn update(sequence: u64, command_id: &str, state: ExecutionState) -> v1::Report {
+    let body = v1::CommandUpdate {
+        command_id: command_id.into(),
+        state: state.into(),
+        result: br#"{"exit_code":0}"#.to_vec().into(),
+        error: String::new(),
+    };
+    v1::Report { sequence, body: Some(v1::report::Body::Command(body)), ..v1::Report::default() }
+}
+
+async fn state_of(client: &Client, command_id: &str) -> ExecutionState {
+    let get = v1::GetCommandRequest { command_id: command_id.into() };
+    let command = client.commands().get_command(get).await.unwrap().into_inner().command.unwrap();
+    command.executions[0].state()
+}
+
+async fn next_state(watcher: &mut Watcher) -> String {
+    let event = watcher.next_of("command.updated").await;
+    let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
+    data["new_state"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_command_given_to_one_replica_reaches_an_agent_at_another() {
+    let database = database().await;
+    let (a, b) = (State::start(&database).await, State::start(&database).await);
+    let mut wire = AgentWire::open(a.channel(), hello("web-1")).await.unwrap();
+    let mut watcher = Watcher::start(b.channel()).await;
+    let operator = Client::new(b.channel(), Role::Operator);
+    let issued =
+        operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
+    assert_eq!(issued.executions[0].state(), ExecutionState::Queued);
+
+    let delivered = wire.command().await;
+    assert_eq!(delivered.command_id, issued.command_id);
+    assert_eq!((delivered.name.as_str(), &delivered.parameters[..]), ("stop", &br#"{"graceful":true}"#[..]));
+    assert_eq!(delivered.traceparent, issued.traceparent);
+    wire.report(update(1, &issued.command_id, ExecutionState::Acknowledged)).await;
+    wire.report(update(2, &issued.command_id, ExecutionState::InProgress)).await;
+    wire.report(update(3, &issued.command_id, ExecutionState::Succeeded)).await;
+    assert!(wire.acknowledged(3).await.is_empty());
+    for expected in ["DELIVERED", "ACKNOWLEDGED", "IN_PROGRESS", "SUCCEEDED"] {
+        assert_eq!(next_state(&mut watcher).await, expected);
+    }
+    assert_eq!(state_of(&operator, &issued.command_id).await, ExecutionState::Succeeded);
+
+    // Nothing may follow the end.
+    wire.report(update(4, &issued.command_id, ExecutionState::Failed)).await;
+    let refused = wire.acknowledged(4).await;
+    assert_eq!(
+        (refused[0].code.as_str(), refused[0].field.as_str()),
+        ("FAILED_PRECONDITION", "command.state")
+    );
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn commands_wait_for_an_agent_that_is_away_and_come_in_the_order_of_their_issue() {
+    let state = State::start(&database().await).await;
+    let hello = hello("web-1");
+    drop(AgentWire::open(state.channel(), hello.clone()).await.unwrap());
+    let operator = Client::new(state.channel(), Role::Operator);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let issued = operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner();
+        ids.push(issued.command.unwrap().command_id);
+    }
+    let mut wire = AgentWire::open(state.channel(), hello.clone()).await.unwrap();
+    for id in &ids {
+        assert_eq!(&wire.command().await.command_id, id);
+    }
+    // What was not acknowledged is sent again to the same run of the agent.
+    drop(wire);
+    let mut wire = AgentWire::open(state.channel(), hello).await.unwrap();
+    assert_eq!(wire.command().await.command_id, ids[0]);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_an_earlier_run_was_sent_is_not_sent_again_and_its_fate_is_unknown() {
+    let state = State::start(&database().await).await;
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let operator = Client::new(state.channel(), Role::Operator);
+    let issued =
+        operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
+    wire.command().await;
+    drop(wire);
+
+    let mut restarted = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    assert_eq!(state_of(&operator, &issued.command_id).await, ExecutionState::Unknown);
+    let next = operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
+    assert_eq!(restarted.command().await.command_id, next.command_id, "only the new command is sent");
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_durable_ledger_lets_a_command_be_sent_to_the_next_run() {
+    let state = State::start(&database().await).await;
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let operator = Client::new(state.channel(), Role::Operator);
+    let issued =
+        operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
+    wire.command().await;
+    drop(wire);
+    let durable = v1::Hello { ledger_durable: true, ..hello("web-1") };
+    let mut restarted = AgentWire::open(state.channel(), durable).await.unwrap();
+    assert_eq!(restarted.command().await.command_id, issued.command_id);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_nobody_could_be_given_expires() {
+    let state = State::start(&database().await).await;
+    drop(AgentWire::open(state.channel(), hello("web-1")).await.unwrap());
+    let mut watcher = Watcher::start(state.channel()).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    let soon = v1::IssueCommandRequest { timeout_ms: 100, ..stop("web-1") };
+    operator.commands().issue_command(soon).await.unwrap();
+    assert_eq!(next_state(&mut watcher).await, "EXPIRED");
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_that_was_delivered_and_never_answered_is_unknown_until_the_agent_settles_it() {
+    let state = State::start(&database().await).await;
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let mut watcher = Watcher::start(state.channel()).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    let soon = v1::IssueCommandRequest { timeout_ms: 100, ..stop("web-1") };
+    let issued = operator.commands().issue_command(soon).await.unwrap().into_inner().command.unwrap();
+    wire.command().await;
+    assert_eq!(next_state(&mut watcher).await, "DELIVERED");
+    assert_eq!(next_state(&mut watcher).await, "UNKNOWN");
+    wire.report(update(1, &issued.command_id, ExecutionState::Succeeded)).await;
+    assert_eq!(next_state(&mut watcher).await, "SUCCEEDED");
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_not_delivered_is_taken_back_and_the_rest_is_asked_for() {
+    let state = State::start(&database().await).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    drop(AgentWire::open(state.channel(), hello("away")).await.unwrap());
+    let mut wire = AgentWire::open(state.channel(), hello("here")).await.unwrap();
+    let agents = v1::AgentIds { agent_ids: vec!["here".into(), "away".into()] };
+    let both = v1::IssueCommandRequest { target: Some(Target::Agents(agents)), ..stop("") };
+    let issued = operator.commands().issue_command(both).await.unwrap().into_inner().command.unwrap();
+    wire.command().await;
+    let cancel = v1::CancelCommandRequest {
+        command_id: issued.command_id.clone(),
+        ..v1::CancelCommandRequest::default()
+    };
+    let command =
+        operator.commands().cancel_command(cancel.clone()).await.unwrap().into_inner().command.unwrap();
+    let states: Vec<_> = command.executions.iter().map(v1::CommandExecution::state).collect();
+    assert_eq!(states, [ExecutionState::Canceled, ExecutionState::Delivered], "away, here");
+    let asked = loop {
+        if let Some(v1::connect_response::Message::CancelCommand(cancel)) = wire.next().await.unwrap() {
+            break cancel;
+        }
+    };
+    assert_eq!((asked.command_id, asked.reason.as_str()), (issued.command_id.clone(), "canceled_by_user"));
+    wire.report(update(1, &issued.command_id, ExecutionState::Canceled)).await;
+    wire.acknowledged(1).await;
+    assert_eq!(
+        operator.commands().cancel_command(cancel).await.unwrap_err().code(),
+        Code::FailedPrecondition
+    );
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_selector_names_the_agents_that_have_its_labels_now() {
+    let state = State::start(&database().await).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    for (agent_id, team) in [("a-1", "a"), ("a-2", "a"), ("b-1", "b")] {
+        let hello = v1::Hello { labels: [("team".to_owned(), team.to_owned())].into(), ..hello(agent_id) };
+        drop(AgentWire::open(state.channel(), hello).await.unwrap());
+    }
+    let of_a = v1::IssueCommandRequest { target: Some(Target::Selector("team=a".into())), ..stop("") };
+    let command = operator.commands().issue_command(of_a).await.unwrap().into_inner().command.unwrap();
+    let agents: Vec<_> = command.executions.iter().map(|execution| execution.agent_id.as_str()).collect();
+    assert_eq!(agents, ["a-1", "a-2"]);
+    let list = v1::ListCommandsRequest { agent_id: "a-2".into(), ..v1::ListCommandsRequest::default() };
+    let commands = operator.commands().list_commands(list).await.unwrap().into_inner().commands;
+    assert_eq!(commands, [command]);
+    let nobody = v1::IssueCommandRequest { target: Some(Target::Selector("team=z".into())), ..stop("") };
+    assert_eq!(operator.commands().issue_command(nobody).await.unwrap_err().code(), Code::NotFound);
+    state.stop().await;
+}

@@ -1,0 +1,8 @@
+//! Tests of the state service, and of every service together.
+
+mod agents;
+mod bad_input;
+mod commands;
+mod revisions;
+mod sessions;
+mod watching;
