@@ -49,7 +49,7 @@ impl Step {
     fn command(self) -> &'static str {
         match self {
             Self::Format => "cargo fmt --all --check",
-            Self::Dependencies => "cargo deny --locked check bans licenses sources",
+            Self::Dependencies => "cargo deny --locked check --hide-inclusion-graph bans licenses sources",
             Self::Lints => "cargo clippy --workspace --all-targets --locked -- -D warnings",
             Self::Docs => "cargo doc --workspace --no-deps --locked",
             Self::Sql => "cargo xtask sqlx --check",

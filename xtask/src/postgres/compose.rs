@@ -70,7 +70,6 @@ impl Compose {
             .env("SIGNALBOX_POSTGRES_PORT", self.port.to_string())
             // Every variable of the file must have a value, even those of services that do not start.
             .env("SIGNALBOX_JWT_SECRET", "not-used-by-the-database")
-            .env("SIGNALBOX_AGENT_TOKEN", "not-used-by-the-database")
             .output()
             .await
             .context("run docker compose")?;
