@@ -1,0 +1,236 @@
+//! Reads the fields of a client's message, and names the one at fault.
+//!
+//! It must know no dialect.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+use signalbox_proto::v1::Cursor;
+
+use super::{Code, Refusal};
+
+/// Longest id of a message, in characters.
+const MESSAGE_ID_LEN_MAX: usize = 128;
+/// As much of a wrong value as an error shows, in characters.
+const SHOWN_LEN_MAX: usize = 64;
+
+/// The outcome of reading; boxed, because refusals are rare and large.
+pub(crate) type Read<T> = Result<T, Box<Refusal>>;
+
+/// A JSON object and where it stands in the message.
+#[derive(Debug, Clone)]
+pub(crate) struct Fields<'a> {
+    path: String,
+    map: &'a Map<String, Value>,
+}
+
+/// Reads the text of a message as a JSON object.
+pub(crate) fn object(text: &str) -> Read<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(Refusal::new(
+            Code::Malformed,
+            format!("expected a JSON object, got {}", describe(Some(&other))),
+        )),
+        Err(error) => Err(Refusal::new(Code::Malformed, format!("the message is not valid JSON: {error}"))),
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The message itself.
+    pub(crate) const fn root(map: &'a Map<String, Value>) -> Self {
+        Self { path: String::new(), map }
+    }
+
+    /// Names of all fields that are there.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.map.keys().map(String::as_str)
+    }
+
+    /// The object as it is.
+    pub(crate) const fn map(&self) -> &'a Map<String, Value> {
+        self.map
+    }
+
+    /// Where the field stands in the message.
+    pub(crate) fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Refuses for the sake of this field.
+    pub(crate) fn refuse(&self, name: &str, expected: &str) -> Box<Refusal> {
+        Refusal::field(self.path(name), expected, &describe(self.map.get(name)))
+    }
+
+    /// The type of the message; its absence makes the whole message malformed.
+    pub(crate) fn message_type(&self) -> Read<&'a str> {
+        self.text("type").map_err(|mut refusal| {
+            refusal.code = Code::Malformed;
+            refusal
+        })
+    }
+
+    /// The id of the message, where it has a good one.
+    pub(crate) fn message_id(&self) -> Read<Option<&'a str>> {
+        let expected = format!("a string of up to {MESSAGE_ID_LEN_MAX} characters");
+        match self.present("id") {
+            None => Ok(None),
+            Some(Value::String(id)) if id.chars().count() <= MESSAGE_ID_LEN_MAX => Ok(Some(id)),
+            Some(_) => Err(self.refuse("id", &expected)),
+        }
+    }
+
+    /// A string that is not empty.
+    pub(crate) fn text(&self, name: &str) -> Read<&'a str> {
+        match self.present(name) {
+            Some(Value::String(text)) if !text.is_empty() => Ok(text),
+            _ => Err(self.refuse(name, "a string that is not empty")),
+        }
+    }
+
+    /// A string, where there is one.
+    pub(crate) fn text_if_any(&self, name: &str) -> Read<Option<&'a str>> {
+        match self.present(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.refuse(name, "a string")),
+        }
+    }
+
+    /// An object.
+    pub(crate) fn object(&self, name: &str) -> Read<Fields<'a>> {
+        self.object_if_any(name)?.ok_or_else(|| self.refuse(name, "an object"))
+    }
+
+    /// An object, where there is one.
+    pub(crate) fn object_if_any(&self, name: &str) -> Read<Option<Fields<'a>>> {
+        match self.present(name) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Fields { path: self.path(name), map })),
+            Some(_) => Err(self.refuse(name, "an object")),
+        }
+    }
+
+    /// A list of strings, none of them empty; an absent list is an empty one.
+    pub(crate) fn texts(&self, name: &str) -> Read<Vec<&'a str>> {
+        let expected = "a list of strings, none of them empty";
+        let items = match self.present(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(self.refuse(name, expected)),
+        };
+        let text = |(index, item): (usize, &'a Value)| match item {
+            Value::String(text) if !text.is_empty() => Ok(text.as_str()),
+            other => {
+                let field = format!("{}[{index}]", self.path(name));
+                Err(Refusal::field(field, "a string that is not empty", &describe(Some(other))))
+            }
+        };
+        items.iter().enumerate().map(text).collect()
+    }
+
+    /// A list of at least one string.
+    pub(crate) fn some_texts(&self, name: &str) -> Read<Vec<&'a str>> {
+        match self.texts(name)? {
+            texts if texts.is_empty() => Err(self.refuse(name, "a list of at least one string")),
+            texts => Ok(texts),
+        }
+    }
+
+    /// A whole number within bounds, where there is one.
+    pub(crate) fn integer_if_any(&self, name: &str, bounds: RangeInclusive<u32>) -> Read<Option<u32>> {
+        let Some(value) = self.present(name) else { return Ok(None) };
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.filter(|number| bounds.contains(number)).map(Some).ok_or_else(|| {
+            self.refuse(name, &format!("a whole number from {} to {}", bounds.start(), bounds.end()))
+        })
+    }
+
+    /// Yes or no, where it is said.
+    pub(crate) fn flag_if_any(&self, name: &str) -> Read<Option<bool>> {
+        match self.present(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(self.refuse(name, "true or false")),
+        }
+    }
+
+    /// A cursor, where there is one.
+    pub(crate) fn cursor_if_any(&self, name: &str) -> Read<Option<Cursor>> {
+        let Some(text) = self.text_if_any(name)? else { return Ok(None) };
+        text.parse()
+            .map(Some)
+            .map_err(|_| self.refuse(name, "a cursor as events carry it, <epoch>:<revision>"))
+    }
+
+    /// The value; null counts as absent.
+    fn present(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+}
+
+/// What was given, short enough for an error.
+pub(crate) fn describe(value: Option<&Value>) -> String {
+    match value {
+        None => "nothing".into(),
+        Some(Value::Null) => "null".into(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => quote(text),
+        Some(Value::Array(items)) if items.is_empty() => "an empty list".into(),
+        Some(Value::Array(_)) => "a list".into(),
+        Some(Value::Object(_)) => "an object".into(),
+    }
+}
+
+/// A text in quotes, cut to what an error shows.
+pub(crate) fn quote(text: &str) -> String {
+    if text.chars().count() <= SHOWN_LEN_MAX {
+        return format!("{text:?}");
+    }
+    let head: String = text.chars().take(SHOWN_LEN_MAX).collect();
+    format!("{head:?}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str, read: impl FnOnce(Fields<'_>) -> Read<()>) -> String {
+        let map = object(text).unwrap();
+        read(Fields::root(&map)).unwrap_err().message
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_what_was_given() {
+        let message = refusal(r#"{"data": {"events": ["a", 7]}}"#, |fields| {
+            fields.object("data")?.texts("events").map(|_| ())
+        });
+        assert_eq!(message, "data.events[1]: expected a string that is not empty, got 7");
+        let message = refusal(r#"{"n": 249}"#, |fields| fields.integer_if_any("n", 250..=60_000).map(|_| ()));
+        assert_eq!(message, "n: expected a whole number from 250 to 60000, got 249");
+        let message = refusal(r#"{"n": -1}"#, |fields| fields.integer_if_any("n", 0..=1).map(|_| ()));
+        assert_eq!(message, "n: expected a whole number from 0 to 1, got -1");
+        assert_eq!(
+            refusal("{}", |fields| fields.object("data").map(|_| ())),
+            "data: expected an object, got nothing"
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_malformed() {
+        for text in ["", "{", "[]", "null", "\"x\"", "{\"a\":1}x", "\u{0}"] {
+            assert_eq!(object(text).unwrap_err().code, Code::Malformed, "{text:?}");
+        }
+        // Depth is bounded, so that no message can exhaust the stack.
+        assert_eq!(object(&"[".repeat(100_000)).unwrap_err().code, Code::Malformed);
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let message = refusal(&format!(r#"{{"data": "{}"}}"#, "é".repeat(500)), |fields| {
+            fields.object("data").map(|_| ())
+        });
+        assert!(message.chars().count() < 120, "{message}");
+    }
+}

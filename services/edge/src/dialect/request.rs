@@ -1,0 +1,258 @@
+//! What clients ask, in one form for all dialects, and how a refusal is told.
+//!
+//! It must know no dialect and no connection.
+
+use std::collections::BTreeSet;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use signalbox_proto::v1::Cursor;
+use time::Duration;
+
+use super::Code;
+use crate::interest::{Filters, Scope};
+
+/// A message that was understood.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The message's own id, which its answer carries.
+    pub id: Option<String>,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Presents a credential.
+    Authenticate(SecretString),
+    /// Asks for a sign of life.
+    Ping,
+    /// Gives one.
+    Pong,
+    /// Asks for events.
+    Subscribe(Subscribe),
+    /// Asks for no more of these.
+    Unsubscribe(Vec<Selection>),
+    /// Asks for present state.
+    Query(Query),
+    /// Asks for something to be done.
+    Command(Command),
+    /// Sets how the connection behaves.
+    Configure(Configure),
+    /// Says goodbye.
+    Disconnect,
+    /// Says nothing that the dialect expects an answer to.
+    Ignored,
+}
+
+/// Asks for events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribe {
+    /// The events wanted, as named by the client; added to those it has.
+    pub selections: Vec<Selection>,
+    /// What they must have. Filters hold for the whole connection: `None` keeps the ones in force.
+    pub filters: Option<GivenFilters>,
+    /// Where to resume from: everything after it is sent first.
+    pub cursor: Option<Cursor>,
+    /// How far back to begin; what matches of that time is sent first.
+    pub window: Option<Duration>,
+}
+
+/// Events under the name by which a client knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The name as the client wrote it: a type, a pattern or a channel.
+    pub name: String,
+    /// The event types it stands for. None for names that exist and need no subscription.
+    pub types: BTreeSet<&'static str>,
+    /// Which of their events.
+    pub scope: Scope,
+}
+
+/// Filters, and how the client wrote them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GivenFilters {
+    /// Their meaning.
+    pub filters: Filters,
+    /// As the confirmation shows them.
+    pub shown: Map<String, Value>,
+}
+
+/// Asks for present state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// The action as the client named it; the answer carries it.
+    pub action: String,
+    /// What is asked for.
+    pub ask: Ask,
+}
+
+/// The present state of what.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// One agent.
+    Agent(String),
+    /// Agents whose labels fit the selector.
+    Agents {
+        /// `key=value` terms joined by commas; empty for all.
+        selector: String,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// One command.
+    Command(String),
+    /// Commands, newest first.
+    Commands {
+        /// Only those for this agent; empty for all.
+        agent_id: String,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// One resource.
+    Resource {
+        /// Its kind.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// Resources of a kind.
+    Resources {
+        /// Their kind.
+        kind: &'static str,
+        /// Values their attributes must have one of, by the attribute's name.
+        attributes: Vec<(&'static str, Vec<String>)>,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// The health of the whole.
+    System,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// How many at most; the server's choice when 0.
+    pub size: u32,
+    /// Where the page before ended; empty for the first.
+    pub token: String,
+}
+
+/// Asks for something to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The action as the client named it.
+    pub action: String,
+    /// What is to be done.
+    pub act: Act,
+    /// W3C `traceparent` of the client's own work.
+    pub traceparent: Option<String>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// A command for an agent.
+    Agent {
+        /// Which agent.
+        agent_id: String,
+        /// Arguments.
+        parameters: Map<String, Value>,
+        /// How long it may take, in milliseconds; the server's choice when 0.
+        timeout_ms: u32,
+    },
+    /// A change of resources, one after the other.
+    Change(Vec<Change>),
+}
+
+/// A change of one resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: String,
+    /// The change, a JSON merge patch (RFC 7396).
+    pub patch: Map<String, Value>,
+}
+
+/// How the connection behaves; what is unset stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Configure {
+    /// Time between two metrics updates, in milliseconds.
+    pub metrics_interval_ms: Option<u32>,
+    /// How many events the client may lag before it is warned.
+    pub buffer_size: Option<u32>,
+    /// Whether the client would like its frames compressed.
+    pub compression: Option<bool>,
+}
+
+/// Why a message was not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The message's own id, where it could be read.
+    pub id: Option<String>,
+    /// What the message was about; some dialects have an error message for each.
+    pub about: About,
+    /// Why.
+    pub code: Code,
+    /// For people: what was expected and what was given.
+    pub message: String,
+    /// Path of the field at fault.
+    pub field: Option<String>,
+    /// When it may be tried again, in seconds.
+    pub retry_after_s: Option<u64>,
+    /// The oldest cursor that can be resumed from, where an older one was asked for.
+    pub oldest_cursor: Option<String>,
+}
+
+/// What a refused message was about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum About {
+    /// Nothing that could be made out.
+    #[default]
+    Message,
+    /// A subscription.
+    Subscription,
+    /// A command.
+    Command {
+        /// The command, where it could be read.
+        command: Option<String>,
+        /// The agent, where it could be read.
+        agent_id: Option<String>,
+    },
+}
+
+impl Refusal {
+    /// A refusal of a whole message.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            id: None,
+            about: About::Message,
+            code,
+            message: message.into(),
+            field: None,
+            retry_after_s: None,
+            oldest_cursor: None,
+        })
+    }
+
+    /// A refusal for the sake of one field.
+    #[must_use]
+    pub fn field(field: impl Into<String>, expected: &str, given: &str) -> Box<Self> {
+        let field = field.into();
+        let mut refusal = Self::new(Code::Invalid, format!("{field}: expected {expected}, got {given}"));
+        refusal.field = Some(field);
+        refusal
+    }
+
+    /// The same, as the answer to this message.
+    #[must_use]
+    pub fn answering(mut self: Box<Self>, id: Option<&str>, about: About) -> Box<Self> {
+        self.id = id.map(str::to_owned);
+        self.about = about;
+        self
+    }
+}
