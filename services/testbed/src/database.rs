@@ -1,8 +1,10 @@
 //! A database for one test.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
+
+use crate::Proxy;
 
 /// Where the tests' Postgres is; `cargo xtask test` starts one and sets it.
 const URL_VARIABLE: &str = "SIGNALBOX_TEST_DATABASE_URL";
@@ -26,4 +28,22 @@ pub async fn database() -> SecretString {
     let base = url.split('?').next().unwrap_or_default();
     let (server, _) = base.rsplit_once('/').expect("the URL names a database");
     format!("{server}/{name}{query}").into()
+}
+
+/// The same database, reached through a proxy.
+///
+/// # Panics
+///
+/// When the URL of the database is none.
+pub async fn through(database_url: &SecretString) -> (SecretString, Proxy) {
+    let url = database_url.expose_secret();
+    let options: PgConnectOptions = url.parse().expect("the URL of a database is well formed");
+    let target = format!("{}:{}", options.get_host(), options.get_port());
+    let target =
+        tokio::net::lookup_host(&target).await.expect("the host is known").next().expect("it has an address");
+    let proxy = Proxy::start(target).await;
+    let address = proxy.address.to_string();
+    let url = url.replacen(&format!("{}:{}", options.get_host(), options.get_port()), &address, 1);
+    assert!(url.contains(&address), "the URL names host and port");
+    (url.into(), proxy)
 }

@@ -4,12 +4,14 @@
 mod agent_wire;
 mod client;
 mod database;
+mod proxy;
 mod state;
 mod watcher;
 
 pub use agent_wire::{AgentWire, hello, status_report};
 pub use client::{Client, SECRET, TENANT, token, token_at, token_config};
-pub use database::database;
+pub use database::{database, through};
+pub use proxy::Proxy;
 pub use state::State;
 pub use watcher::Watcher;
 

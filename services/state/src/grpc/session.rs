@@ -21,6 +21,8 @@ use inbox::Inbox;
 
 /// How long a stream may be open before its `Hello`.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon the end of a session is written again when the database was away.
+const CLOSE_RETRY: Duration = Duration::from_secs(1);
 /// A session that was silent for this many heartbeats is over.
 const HEARTBEATS_MISSED_MAX: u32 = 3;
 
@@ -33,14 +35,16 @@ pub(super) async fn run(
     mut requests: Streaming<v1::ConnectRequest>,
     outbox: Outbox,
 ) {
-    let ended = match Session::open(&context, &caller, &mut requests, outbox.clone()).await {
-        Ok((session, signals)) => session.run(requests, signals).await,
-        Err(error) => Some(error),
-    };
-    if let Some(error) = ended {
-        tracing::debug!(code = error.code.name(), message = error.message, "an agent's session was ended");
-        let _ = outbox.send_timeout(Err(error.into()), HELLO_TIMEOUT).await;
+    match Session::open(&context, &caller, &mut requests, outbox.clone()).await {
+        Ok((session, signals)) => session.run(requests, signals, outbox).await,
+        Err(error) => tell(outbox, error).await,
     }
+}
+
+/// Ends the stream with a reason, when the agent still reads.
+async fn tell(outbox: Outbox, error: Error) {
+    tracing::debug!(code = error.code.name(), message = error.message, "an agent's session was ended");
+    let _ = outbox.send_timeout(Err(error.into()), HELLO_TIMEOUT).await;
 }
 
 struct Session<'run> {
@@ -53,7 +57,7 @@ struct Session<'run> {
     expires_in: Duration,
     /// The newest configuration that was sent on this session.
     config_generation: u64,
-    _place: Place,
+    place: Place,
 }
 
 impl<'run> Session<'run> {
@@ -95,7 +99,7 @@ impl<'run> Session<'run> {
             outbox,
             expires_in: session_time(caller),
             config_generation: 0,
-            _place: place,
+            place,
         };
         session.welcome(&opened).await?;
         Ok((session, signals))
@@ -114,27 +118,49 @@ impl<'run> Session<'run> {
         self.send(connect_response::Message::Welcome(welcome)).await
     }
 
-    /// Runs until the session is over, and says in the log that it is. Answers what the agent is told.
+    /// Runs until the session is over, tells the agent, and says in the log that it is.
     async fn run(
         mut self,
         requests: Streaming<v1::ConnectRequest>,
         signals: mpsc::Receiver<Signal>,
-    ) -> Option<Error> {
+        outbox: Outbox,
+    ) {
         metrics::gauge!("signalbox_agent_sessions").increment(1);
         let ended = self.serve(requests, signals).await;
         metrics::gauge!("signalbox_agent_sessions").decrement(1);
-        let (reason, told) = match ended {
-            Ok(reason) => (reason, None),
-            Err(error) => (close_reason(&error), Some(error)),
+        let reason = match ended {
+            Ok(reason) => {
+                drop(outbox);
+                reason
+            }
+            Err(error) => {
+                let reason = close_reason(&error);
+                tell(outbox, error).await;
+                reason
+            }
         };
-        let change =
-            session::Close { agent_id: self.agent_id.clone(), session_epoch: self.session_epoch, reason };
-        // Queued behind the reports that were taken. When it cannot be written, this replica finds the
-        // session later among those that nobody holds.
-        if let Ok(pending) = self.context.appender.enqueue(self.submission(change, Origin::system())).await {
-            let _ = pending.await;
+        self.close(reason).await;
+    }
+
+    /// Says in the log that the session is over, behind the reports that were taken. While the database is
+    /// away this goes on trying: nobody else knows that the agent has gone.
+    async fn close(self, reason: &'static str) {
+        let Self { context, tenant_id, agent_id, session_epoch, outbox, place, .. } = self;
+        drop((outbox, place));
+        loop {
+            let change = session::Close { agent_id: agent_id.clone(), session_epoch, reason };
+            let origin = Origin::system();
+            let submission = Submission { tenant_id: tenant_id.clone(), origin, change, idempotency: None };
+            let Ok(pending) = context.appender.enqueue(submission).await else { return };
+            match pending.await {
+                Ok(Err(Error { code: Code::Unavailable, .. })) => {}
+                _ => return,
+            }
+            tokio::select! {
+                () = context.closing.cancelled() => return,
+                () = tokio::time::sleep(CLOSE_RETRY) => {}
+            }
         }
-        told
     }
 
     async fn serve(

@@ -3,6 +3,7 @@
 mod agents;
 mod bad_input;
 mod commands;
+mod outages;
 mod revisions;
 mod sessions;
 mod watching;

@@ -138,3 +138,37 @@ async fn health_reflection_and_metrics_are_served() {
     assert!(answer.contains("signalbox_appender_commit_seconds_bucket"), "{answer}");
     state.stop().await;
 }
+
+#[tokio::test]
+async fn the_work_that_caused_an_event_is_named_by_its_trace() {
+    let state = State::start(&database().await).await;
+    let client = Client::new(state.channel(), Role::Operator);
+    let mut watcher = Watcher::start(state.channel()).await;
+    let event = v1::EventInput { r#type: "ueba.anomaly".into(), ..v1::EventInput::default() };
+    let mut request =
+        tonic::Request::new(v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() });
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    request.metadata_mut().insert("traceparent", traceparent.parse().unwrap());
+    client.events().publish(request).await.unwrap();
+    let trace_id = |traceparent: &str| traceparent.split('-').nth(1).map(str::to_owned);
+    assert_eq!(trace_id(&watcher.next().await.traceparent), trace_id(traceparent));
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_lies_in_daily_partitions() {
+    let database = database().await;
+    let state = State::start(&database).await;
+    publish(&state, 1).await;
+    let pool = sqlx::PgPool::connect(secrecy::ExposeSecret::expose_secret(&database)).await.unwrap();
+    let partition: String =
+        sqlx::query_scalar("SELECT tableoid::regclass::text FROM events").fetch_one(&pool).await.unwrap();
+    let expected: String = sqlx::query_scalar(
+        "SELECT 'events_' || to_char(committed_at AT TIME ZONE 'UTC', 'YYYYMMDD') FROM events",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(partition, expected);
+    state.stop().await;
+}

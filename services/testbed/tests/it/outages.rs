@@ -1,0 +1,68 @@
+//! Postgres goes away and comes back: writes are refused with a hint, readers keep their streams, and what
+//! was acknowledged is there.
+
+use signalbox_identity::Role;
+use signalbox_proto::v1;
+use signalbox_testbed::{AgentWire, Client, State, Watcher, database, hello, soon, status_report, through};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+use v1::AgentStatus::Active;
+
+#[tokio::test]
+async fn while_postgres_is_away_writes_are_refused_and_readers_keep_their_streams() {
+    let (database, mut proxy) = through(&database().await).await;
+    let state = State::start(&database).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    let mut watcher = Watcher::start(state.channel()).await;
+    let hello = hello("web-1");
+    let mut wire = AgentWire::open(state.channel(), hello.clone()).await.unwrap();
+    wire.report(status_report(1, Active, "started")).await;
+    wire.acknowledged(1).await;
+
+    proxy.cut().await;
+    let event = v1::EventInput { r#type: "honeytoken.touched".into(), ..v1::EventInput::default() };
+    let request = v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() };
+    let refused = operator.events().publish(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    assert!(refused.get_details_retry_info().is_some(), "it says when to try again");
+    // A report that could not be written ends the session; the agent will send it again.
+    wire.report(status_report(2, Active, "restarted")).await;
+    assert_eq!(wire.ended().await.code(), Code::Unavailable);
+
+    proxy.mend().await;
+    let published = soon("recovery", async {
+        loop {
+            match operator.events().publish(request.clone()).await {
+                Ok(answer) => return answer.into_inner(),
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The watcher's stream was there all the time, and has no hole.
+    while watcher.position < published.results[0].revision {
+        watcher.next().await;
+    }
+    let again = AgentWire::open(state.channel(), hello).await.unwrap();
+    assert_eq!(again.welcome.last_accepted_report, 1);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_postgres_was_away_is_closed_when_it_is_back() {
+    let (database, mut proxy) = through(&database().await).await;
+    let state = State::start(&database).await;
+    let wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let mut watcher = Watcher::start(state.channel()).await;
+    proxy.cut().await;
+    drop(wire);
+    // Any call that needs the database says when the end of the session has been noticed and not written.
+    let viewer = Client::new(state.channel(), Role::Viewer);
+    viewer.agents().list_agents(v1::ListAgentsRequest::default()).await.unwrap_err();
+    proxy.mend().await;
+    let event = watcher.next_of("agent.connectivity_change").await;
+    let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
+    assert_eq!(data["new_connectivity"], "disconnected");
+    state.stop().await;
+}
