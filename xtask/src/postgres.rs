@@ -68,12 +68,13 @@ impl Postgres {
         }
         let mut missing =
             vec!["DATABASE_URL: not set; a superuser's URL of a running server would do".to_owned()];
-        let binaries = match binaries::find(cluster::major_of_data(layout, purpose)?).await {
+        let major = cluster::major_of_data(layout, purpose)?;
+        let binaries = match binaries::find(major).await {
             Ok(found) => Some(found),
             Err(reason) => {
                 missing.push(format!("server programs on this machine: {reason}"));
                 step.detail("no server programs here, trying to download some");
-                match download::fetch(layout).await {
+                match download::fetch(layout, major).await {
                     Ok(found) => Some(found),
                     Err(error) => {
                         missing.push(format!("a download by postgresql_embedded: {error:#}"));
@@ -193,12 +194,14 @@ const KEPT_DATABASE: &str = "signalbox";
 ///
 /// When it does not stop.
 pub(crate) async fn stop_kept(layout: &Layout) -> Result<bool> {
-    let Some(major) = cluster::major_of_data(layout, Purpose::Keep)? else { return Ok(false) };
-    let binaries = match binaries::find(Some(major)).await {
+    if !cluster::may_run(layout, Purpose::Keep)? {
+        return Ok(false);
+    }
+    let binaries = match binaries::find(cluster::major_of_data(layout, Purpose::Keep)?).await {
         Ok(found) => found,
         Err(reason) => download::installed(layout)
             .await
-            .with_context(|| format!("no programs of PostgreSQL {major}: {reason}"))?,
+            .with_context(|| format!("no server programs that could stop it: {reason}"))?,
     };
     Cluster::open(layout, Purpose::Keep, binaries, Durability::Safe)?.stop_if_running().await
 }

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     console::{Step, note},
+    interrupt,
     layout::Layout,
     postgres::{self, Postgres, Purpose},
     programs::cargo,
@@ -46,7 +47,7 @@ struct Difference {
 /// When the crate does not compile, or, with `check`, when `.sqlx` is not what the macros say.
 pub(crate) async fn run(layout: &Layout, check: bool) -> Result<()> {
     let postgres = Postgres::start(layout, Purpose::Scratch("sqlx")).await?;
-    let prepared = crate::interrupt::or(prepare(layout, &postgres)).await;
+    let prepared = prepare(layout, &postgres).await;
     postgres.stop().await?;
     let (queries, compiles) = prepared?;
     let dir = layout.sqlx_metadata();
@@ -70,13 +71,13 @@ pub(crate) async fn run(layout: &Layout, check: bool) -> Result<()> {
 async fn prepare(layout: &Layout, postgres: &Postgres) -> Result<(Queries, bool)> {
     let name = format!("signalbox_sqlx_{}", std::process::id());
     let url = postgres.server().create_database_if_absent(&name).await?;
-    let out = layout.target().join("scratch").join(&name);
-    let prepared = async {
+    let out = layout.target().join("scratch").join(format!("sqlx-out-{}", std::process::id()));
+    let prepared = interrupt::or(async {
         postgres::migrate(&url, &layout.migrations()).await?;
         std::fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
         let compiles = compile(layout, &url, &out).await?;
         Ok((read(&out)?, compiles))
-    }
+    })
     .await;
     if postgres.is_given() {
         postgres.server().drop_database(&name).await?;

@@ -118,3 +118,49 @@ async fn active(cli: &Path, agent_id: &str, environment: &[(&'static str, String
         None => Err("it is not registered yet".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn service(name: &str, script: &str) -> Service {
+        let log = std::env::temp_dir().join(format!("xtask-{name}-{}.log", std::process::id()));
+        Service::spawn(name, Path::new("/bin/sh"), &log, |command| {
+            command.args(["-c", script]);
+        })
+        .expect("a shell can be run")
+    }
+
+    #[tokio::test]
+    async fn health_counts_only_once_it_is_good() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let server = tokio::spawn(async move {
+            for status in ["503 Service Unavailable", "200 OK"] {
+                let (mut stream, _) = listener.accept().await.expect("a probe");
+                let mut request = [0_u8; 512];
+                let len = stream.read(&mut request).await.expect("a request");
+                assert!(request[..len].starts_with(b"GET /healthz HTTP/1.1\r\n"));
+                stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.expect("an answer");
+            }
+        });
+        let mut part = service("healthy", "sleep 1000");
+        wait(&mut part, &Probe::Health(address), &Step::start("test")).await.expect("it becomes ready");
+        server.await.expect("it was asked twice");
+        part.stop().await.expect("it can be stopped");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_dies_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        drop(listener);
+        let mut part = service("dying", "echo out of luck; exit 7");
+        let error = wait(&mut part, &Probe::Port(address), &Step::start("test")).await.expect_err("it died");
+        let error = error.to_string();
+        assert!(error.contains("dying ended by itself, with exit code 7"), "{error}");
+        assert!(error.contains("out of luck"), "{error}");
+    }
+}

@@ -4,6 +4,7 @@
 //! Its programs run as another account where the caller is root. It must not know what the databases hold.
 
 mod home;
+mod settings;
 
 use std::{
     net::TcpListener,
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{Purpose, Server, binaries::Binaries, owner::Owner};
 use crate::{console::Step, layout::Layout, private_file};
 pub(super) use home::{home, place};
+pub(super) use settings::Durability;
 
 /// The superuser of every private cluster.
 const SUPERUSER: &str = "signalbox";
@@ -27,15 +29,6 @@ const STARTS_MAX: usize = 3;
 const LOG_TAIL_LINES: usize = 15;
 /// What `pg_ctl status` answers for a cluster that does not run.
 const EXIT_NOT_RUNNING: i32 = 3;
-
-/// Whether data survive a crash of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Durability {
-    /// As PostgreSQL does it by itself.
-    Safe,
-    /// Nothing is synced to disk: for data that nobody misses.
-    Fast,
-}
 
 /// A cluster in its place. Dropped while its server is to be stopped, it stops it at once.
 pub(super) struct Cluster {
@@ -55,6 +48,15 @@ pub(super) struct Cluster {
 pub(super) fn major_of_data(layout: &Layout, purpose: Purpose) -> Result<Option<u32>> {
     let version = home(layout, purpose)?.join("data/PG_VERSION");
     Ok(std::fs::read_to_string(version).ok().and_then(|major| major.trim().parse().ok()))
+}
+
+/// Whether a server may run there, to be told from the file that it keeps while it does.
+///
+/// # Errors
+///
+/// When the place cannot be found.
+pub(super) fn may_run(layout: &Layout, purpose: Purpose) -> Result<bool> {
+    Ok(home(layout, purpose)?.join("data/postmaster.pid").exists())
 }
 
 /// Removes a cluster that does not run.
@@ -194,7 +196,7 @@ impl Cluster {
         let log = self.home.join("server.log");
         for attempt in 1..=STARTS_MAX {
             let port = self.choose_port()?;
-            self.owner.write_private(&self.conf(), &settings(port, self.durability))?;
+            self.owner.write_private(&self.conf(), &settings::render(port, self.durability))?;
             // The server is ours from here on, even if waiting for it fails.
             self.must_stop = true;
             let mut command = self.owner.command(&self.binaries.program("pg_ctl"));
@@ -218,7 +220,7 @@ impl Cluster {
 
     /// The port of the last start while it is free, so that a URL stays good; else any free one.
     fn choose_port(&self) -> Result<u16> {
-        let last = std::fs::read_to_string(self.conf()).ok().and_then(|text| port_of(&text));
+        let last = std::fs::read_to_string(self.conf()).ok().and_then(|text| settings::port_of(&text));
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).and_then(|socket| socket.local_addr());
         let address = match last.map(free) {
             Some(Ok(address)) => address,
@@ -278,21 +280,6 @@ impl Drop for Cluster {
     }
 }
 
-fn settings(port: u16, durability: Durability) -> String {
-    let mut text = format!(
-        "# Written at every start; changes are lost.\nport = {port}\nlisten_addresses = '127.0.0.1'\n\
-         unix_socket_directories = ''\nmax_connections = 300\ntimezone = 'UTC'\nlog_timezone = 'UTC'\n"
-    );
-    if durability == Durability::Fast {
-        text.push_str("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n");
-    }
-    text
-}
-
-fn port_of(settings: &str) -> Option<u16> {
-    settings.lines().find_map(|line| line.strip_prefix("port = "))?.trim().parse().ok()
-}
-
 fn remove(dir: &Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -309,21 +296,4 @@ fn words(output: &Output) -> String {
 
 fn tail(log: &Path) -> String {
     crate::log_tail::read(log, LOG_TAIL_LINES)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_of_the_last_start_is_found_in_the_settings() {
-        assert_eq!(port_of(&settings(54_321, Durability::Safe)), Some(54_321));
-        assert_eq!(port_of("max_connections = 3\n"), None);
-    }
-
-    #[test]
-    fn data_that_stay_are_synced_to_disk() {
-        assert!(!settings(1, Durability::Safe).contains("fsync"));
-        assert!(settings(1, Durability::Fast).contains("fsync = off"));
-    }
 }

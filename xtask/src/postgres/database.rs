@@ -133,9 +133,11 @@ pub(crate) async fn migrate(database_url: &str, migrations: &Path) -> Result<()>
 }
 
 async fn connect(url: &str) -> Result<PgConnection> {
+    let address = Server::new(url)?.address();
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect(url)).await {
-        Ok(connected) => connected.context("connect to PostgreSQL"),
-        Err(_) => bail!("PostgreSQL did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        // The driver's error repeats its source in its own words, so that its own words are enough.
+        Ok(connected) => connected.map_err(|error| anyhow!("connect to PostgreSQL at {address}: {error}")),
+        Err(_) => bail!("PostgreSQL at {address} did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
     }
 }
 

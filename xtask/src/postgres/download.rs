@@ -20,8 +20,16 @@ const SUBCOMMAND: &str = "download-postgres";
 ///
 /// # Errors
 ///
-/// When the machine is off line, or has no build for its system.
-pub(super) async fn fetch(layout: &Layout) -> Result<Binaries> {
+/// When the machine is off line, there is no build for its system, or the data need another version.
+pub(super) async fn fetch(layout: &Layout, needed: Option<u32>) -> Result<Binaries> {
+    if let Some(needed) = needed
+        && needed != MAJOR
+    {
+        bail!(
+            "it would be of version {MAJOR}, but the data are of version {needed}; `cargo xtask dev --fresh` \
+             starts over without them"
+        );
+    }
     if let Ok(found) = installed(layout).await {
         return Ok(found);
     }
