@@ -82,25 +82,29 @@ async fn with_postgres(
     let jwt_secret = private_file::secret(&dir.join("secret"))?;
     let plan = Plan { programs, addresses, database_url, jwt_secret, dir: dir.to_owned() };
     let mut house = House::new(plan).await?;
-    let ended = interrupt::or(live(&mut house, options)).await;
+    let opened = interrupt::or(open(&mut house, options)).await;
+    let ended = match opened {
+        Ok(()) => tokio::select! {
+            broken = house.broken() => Err(broken),
+            _ = interrupt::asked() => Ok(()),
+        },
+        Err(error) => Err(error),
+    };
     let step = Step::start("stopping");
     let stopped = house.stop().await;
     step.done("everything has ended, the data are kept");
-    match ended {
-        Err(error) if error.is::<interrupt::Interrupted>() => stopped,
-        ended => ended.and(stopped),
-    }
+    ended.and(stopped)
 }
 
-/// Opens the house, adds the demonstration, tells people where to look, and returns only when something breaks.
-async fn live(house: &mut House, options: &Options) -> Result<()> {
+/// Opens the house, adds the demonstration, and tells people where to look.
+async fn open(house: &mut House, options: &Options) -> Result<()> {
     house.open().await?;
     if !options.no_demo {
         demo::start(house).await?;
     }
     env_file::write(house)?;
     greeting::print(house, !options.no_demo);
-    Err(house.broken().await)
+    Ok(())
 }
 
 async fn start_over(layout: &Layout, dir: &Path) -> Result<()> {

@@ -38,18 +38,24 @@ fn text(house: &House, with_demo: bool) -> String {
     line("tokens", format!("{dir}/env  (read it with `source {dir}/env`)"));
     line("logs", format!("{dir}/logs/"));
     let ws = addresses.ws_url();
+    // Without the demonstration the lines name an agent that may come.
+    let agent = if with_demo { AGENT_ID } else { "AGENT" };
+    let bearer = "\"Authorization: Bearer $SIGNALBOX_OPERATOR_TOKEN\"";
+    let subscribe = r#"{"id":"1","type":"subscribe","data":{"events":["agent.*"]}}"#;
+    let watch = r#"{"type":"subscribe","data":{"events":["agent_status"]}}"#;
+    let stop =
+        format!(r#"{{"type":"command","data":{{"agent_id":"{agent}","command":"stop","parameters":{{}}}}}}"#);
     format!(
-        "\n{}\n\n{out}\n{}\n\n  source {dir}/env; export SIGNALBOX_TOKEN=$SIGNALBOX_OPERATOR_TOKEN\n\n  \
-         {cli} agents list\n  {cli} command stop {AGENT_ID} --wait\n  {cli} events tail\n\n  \
-         websocat -H \"Authorization: Bearer $SIGNALBOX_OPERATOR_TOKEN\" {ws}/ws\n  \
-         wscat -H \"Authorization: Bearer $SIGNALBOX_OPERATOR_TOKEN\" -c {ws}/ws\n    \
-         {}\n\n  websocat \"{ws}/api/v1/ws?token=$SIGNALBOX_OPERATOR_TOKEN\"\n    {}\n    {}\n\n{}",
+        "\n{}\n\n{out}\n{}\n\n  \
+         source {dir}/env; export SIGNALBOX_TOKEN=$SIGNALBOX_OPERATOR_TOKEN\n\n  \
+         {cli} agents list\n  {cli} command stop {agent} --wait\n  {cli} events tail\n\n  \
+         websocat -H {bearer} {ws}/ws\n  wscat -H {bearer} -c {ws}/ws\n    {}\n\n  \
+         websocat \"{ws}/api/v1/ws?token=$SIGNALBOX_OPERATOR_TOKEN\"\n    {}\n    {}\n\n{}",
         "Signalbox is running.".green().bold(),
         "In another terminal:".bold(),
-        r#"{"id":"1","type":"subscribe","data":{"events":["agent.*"]}}"#.cyan(),
-        r#"{"type":"subscribe","data":{"events":["agent_status"]}}"#.cyan(),
-        format!(r#"{{"type":"command","data":{{"agent_id":"{AGENT_ID}","command":"stop","parameters":{{"graceful":true}}}}}}"#)
-            .cyan(),
+        subscribe.cyan(),
+        watch.cyan(),
+        stop.cyan(),
         "Ctrl-C ends it and keeps the data.".dimmed()
     )
 }
