@@ -115,3 +115,53 @@ impl Drop for Watcher {
         self.reader.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
+    use super::*;
+
+    /// A server that sends these texts to whoever connects, and closes when it has heard one message.
+    async fn server(texts: &'static [&'static str]) -> (String, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("ws://{}", listener.local_addr().expect("bound"));
+        let served = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a client");
+            let mut socket = accept_async(stream).await.expect("a handshake");
+            for text in texts {
+                socket.send(Message::text(*text)).await.expect("the client listens");
+            }
+            let heard = socket.next().await.expect("a message").expect("a whole one");
+            socket.close(None).await.expect("the client is there");
+            heard.to_string()
+        });
+        (url, served)
+    }
+
+    #[tokio::test]
+    async fn frames_on_the_way_are_passed_over_and_what_is_said_arrives() {
+        let (url, served) = server(&[r#"{"n":1}"#, r#"{"n":2}"#]).await;
+        let mut transcript = Transcript::begin();
+        let mut watcher = Watcher::connect("test", &url, None).await.expect("it accepts");
+        let within = Duration::from_secs(5);
+        let found = watcher.expect("two", within, &mut transcript, |frame| frame["n"] == 2).await;
+        assert_eq!(found.expect("it comes").1, json!({ "n": 2 }));
+        watcher.send(&json!({ "said": true }), &mut transcript).await.expect("the server listens");
+        assert_eq!(served.await.expect("it ends"), r#"{"said":true}"#);
+        let closed = watcher.expect("three", within, &mut transcript, |_| false).await.expect_err("closed");
+        assert_eq!(closed.to_string(), "test: expected three, but the edge closed the socket");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_in_time_is_named() {
+        let (url, _served) = server(&[r#"{"n":1}"#]).await;
+        let mut watcher = Watcher::connect("test", &url, None).await.expect("it accepts");
+        let mut transcript = Transcript::begin();
+        let within = Duration::from_millis(100);
+        let late = watcher.expect("two", within, &mut transcript, |frame| frame["n"] == 2).await;
+        assert_eq!(late.expect_err("it never comes").to_string(), "test: expected two within 0.1 s");
+    }
+}
