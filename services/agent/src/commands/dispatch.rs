@@ -1,0 +1,347 @@
+//! The way of a command through the agent: known from before or new, refused or accepted into the ledger, waiting
+//! its turn, begun once, and reported on at each step.
+//!
+//! It must know neither sessions nor what commands do. One task owns all of it, so that there is one order.
+
+mod job;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use signalbox_proto::v1::{
+    CommandCancellation, CommandDelivery, CommandUpdate, ConfigStatus, ExecutionState,
+    RemoteConfig as WireConfig, RemoteConfigState,
+};
+use signalbox_telemetry::now;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{Handler, Lane, Outcome, Rejection};
+use crate::{
+    handle::Handle,
+    ledger::{Ledger, LedgerError, Stage},
+};
+use job::{CommandJob, ConfigJob, Job};
+
+/// Commands that wait for their turn; further ones are refused.
+const WAITING_MAX: usize = 64;
+/// Commands of [`Lane::Prompt`] that run at once; further ones are refused.
+const PROMPT_MAX: usize = 16;
+
+/// What the server asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Command(CommandDelivery),
+    Cancel(CommandCancellation),
+    Config(WireConfig),
+}
+
+pub(crate) type SharedLedger = Arc<Mutex<Ledger>>;
+
+/// Carries out what the server asks for.
+pub(crate) struct Dispatcher<H> {
+    handler: Arc<H>,
+    ledger: SharedLedger,
+    handle: Handle,
+    waiting: VecDeque<Job>,
+    running: HashMap<tokio::task::Id, Running>,
+    tasks: JoinSet<Ended>,
+    /// Ends of commands whose reports are not acknowledged, with the reports' places, oldest first.
+    unacknowledged: VecDeque<(u64, String, Outcome)>,
+    settled: watch::Receiver<u64>,
+}
+
+/// What runs now.
+struct Running {
+    lane: Lane,
+    /// None for a configuration.
+    command: Option<RunningCommand>,
+}
+
+struct RunningCommand {
+    command_id: String,
+    traceparent: String,
+    /// Takes it back, once.
+    cancel: Option<oneshot::Sender<String>>,
+}
+
+/// How something that ran has ended.
+enum Ended {
+    Command { command_id: String, traceparent: String, outcome: Outcome },
+    Config(RemoteConfigState),
+}
+
+impl<H: Handler> Dispatcher<H> {
+    pub(crate) fn new(handler: Arc<H>, ledger: SharedLedger, handle: Handle) -> Self {
+        let settled = handle.settled();
+        Self {
+            handler,
+            ledger,
+            handle,
+            waiting: VecDeque::new(),
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            unacknowledged: VecDeque::new(),
+            settled,
+        }
+    }
+
+    /// Tells how the commands of an earlier run ended, then serves until it is stopped. Then nothing is left
+    /// without an end: what waits is refused, and what runs has failed.
+    pub(crate) async fn run(
+        mut self,
+        earlier: Vec<(String, Outcome)>,
+        mut requests: mpsc::Receiver<Request>,
+        stop: CancellationToken,
+    ) {
+        for (command_id, outcome) in earlier {
+            self.report_end(&command_id, outcome, "").await;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended).await,
+                Ok(()) = self.settled.changed() => self.acknowledged().await,
+                Some(request) = requests.recv() => self.take(request).await,
+            }
+            self.begin_next().await;
+        }
+        self.end_all().await;
+    }
+
+    async fn take(&mut self, request: Request) {
+        match request {
+            Request::Command(delivery) => self.deliver(delivery).await,
+            Request::Cancel(cancellation) => self.cancel(cancellation).await,
+            Request::Config(config) => self.configure(&config),
+        }
+    }
+
+    async fn deliver(&mut self, delivery: CommandDelivery) {
+        let known = self.ledger.lock().expect(UNPOISONED).stage(&delivery.command_id).cloned();
+        if let Some(stage) = known {
+            tracing::info!(command_id = delivery.command_id, "a command arrived again");
+            return self.repeat(&delivery.command_id, stage, &delivery.traceparent).await;
+        }
+        let job = CommandJob::new(delivery);
+        if let Err(rejection) = self.accept(&job) {
+            tracing::info!(parent: &job.span, "refused: {rejection}");
+            return self
+                .end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent)
+                .await;
+        }
+        if let Err(error) = self.put(&job.command.command_id, Stage::Received).await {
+            return self.cannot_write(&job, &error).await;
+        }
+        self.progress(&job, ExecutionState::Acknowledged).await;
+        if self.handler.lane(&job.command) == Lane::Prompt {
+            self.begin(job, Lane::Prompt).await;
+        } else {
+            self.waiting.push_back(Job::Command(job));
+        }
+    }
+
+    fn accept(&self, job: &CommandJob) -> Result<(), Rejection> {
+        job.check(now())?;
+        self.handler.check(&job.command)?;
+        let (count, count_max) = match self.handler.lane(&job.command) {
+            Lane::Prompt => {
+                (self.running.values().filter(|running| running.lane == Lane::Prompt).count(), PROMPT_MAX)
+            }
+            Lane::Ordered => (self.waiting.len(), WAITING_MAX),
+        };
+        if count >= count_max {
+            return Err(Rejection::because(format!("{count} commands wait already, and no more can")));
+        }
+        Ok(())
+    }
+
+    /// Says again what is known of a command.
+    async fn repeat(&mut self, command_id: &str, stage: Stage, traceparent: &str) {
+        let state = match stage {
+            Stage::Received => ExecutionState::Acknowledged,
+            Stage::Started => ExecutionState::InProgress,
+            Stage::Ended(outcome) | Stage::Reported(outcome) => {
+                return self.report_end(command_id, outcome, traceparent).await;
+            }
+        };
+        self.report(
+            CommandUpdate { command_id: command_id.into(), state: state.into(), ..CommandUpdate::default() },
+            traceparent,
+        )
+        .await;
+    }
+
+    async fn cancel(&mut self, CommandCancellation { command_id, reason }: CommandCancellation) {
+        let waiting = self.waiting.iter().position(|job| job.command_id() == Some(&command_id));
+        if let Some(Job::Command(job)) = waiting.and_then(|at| self.waiting.remove(at)) {
+            return self.end(&command_id, Outcome::canceled(&reason), &job.command.traceparent).await;
+        }
+        let mut commands = self.running.values_mut().filter_map(|running| running.command.as_mut());
+        let running = commands.find(|running| running.command_id == command_id);
+        match running.and_then(|running| running.cancel.take()) {
+            // Fails when it has just ended, and then its end is what is reported.
+            Some(cancel) => drop(cancel.send(reason)),
+            None => tracing::info!(command_id, "a command was taken back that neither waits nor runs"),
+        }
+    }
+
+    fn configure(&mut self, config: &WireConfig) {
+        let older = |job: &Job| matches!(job, Job::Config(job) if job.generation <= config.generation);
+        self.waiting.retain(|job| !older(job));
+        self.waiting.push_back(Job::Config(ConfigJob::new(config)));
+    }
+
+    /// Begins what is next in line, unless something of the line runs.
+    async fn begin_next(&mut self) {
+        while !self.running.values().any(|running| running.lane == Lane::Ordered) {
+            match self.waiting.pop_front() {
+                Some(Job::Command(job)) => self.begin(job, Lane::Ordered).await,
+                Some(Job::Config(job)) => self.begin_config(job).await,
+                None => return,
+            }
+        }
+    }
+
+    async fn begin(&mut self, job: CommandJob, lane: Lane) {
+        if job.is_late() {
+            let rejection = Rejection::because("the deadline passed before it could start");
+            return self
+                .end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent)
+                .await;
+        }
+        // Invariant: on disk before it is begun, or a crash could begin it twice.
+        if let Err(error) = self.put(&job.command.command_id, Stage::Started).await {
+            return self.cannot_write(&job, &error).await;
+        }
+        self.progress(&job, ExecutionState::InProgress).await;
+        let (cancel, canceled) = oneshot::channel();
+        let (command_id, traceparent) = (job.command.command_id.clone(), job.command.traceparent.clone());
+        let (handler, span) = (Arc::clone(&self.handler), job.span.clone());
+        let ended = (command_id.clone(), traceparent.clone());
+        let work = async move {
+            let outcome = job.carry_out(&*handler, canceled).await;
+            Ended::Command { command_id: ended.0, traceparent: ended.1, outcome }
+        };
+        let task = self.tasks.spawn(work.instrument(span));
+        let command = RunningCommand { command_id, traceparent, cancel: Some(cancel) };
+        self.running.insert(task.id(), Running { lane, command: Some(command) });
+    }
+
+    async fn begin_config(&mut self, job: ConfigJob) {
+        self.report_config(job.state(ConfigStatus::Applying, "")).await;
+        let handler = Arc::clone(&self.handler);
+        let task = self.tasks.spawn(async move { Ended::Config(job.apply(&*handler).await) });
+        self.running.insert(task.id(), Running { lane: Lane::Ordered, command: None });
+    }
+
+    async fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>) {
+        match ended {
+            Ok((task, ended)) => {
+                self.running.remove(&task);
+                match ended {
+                    Ended::Command { command_id, traceparent, outcome } => {
+                        self.end(&command_id, outcome, &traceparent).await;
+                    }
+                    Ended::Config(state) => self.report_config(state).await,
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the handler of a command panicked");
+                let running = self.running.remove(&error.id());
+                if let Some(command) = running.and_then(|running| running.command) {
+                    let outcome = Outcome::failed("the handler of the command panicked");
+                    self.end(&command.command_id, outcome, &command.traceparent).await;
+                }
+            }
+        }
+    }
+
+    async fn end_all(&mut self) {
+        let stopping = Rejection::because("the agent is stopping");
+        for job in std::mem::take(&mut self.waiting) {
+            if let Job::Command(job) = job {
+                self.end(&job.command.command_id, Outcome::rejected(&stopping), &job.command.traceparent)
+                    .await;
+            }
+        }
+        self.tasks.shutdown().await;
+        for (_, running) in std::mem::take(&mut self.running) {
+            if let Some(command) = running.command {
+                let outcome = Outcome::failed("the agent stopped while carrying out the command");
+                self.end(&command.command_id, outcome, &command.traceparent).await;
+            }
+        }
+    }
+
+    async fn cannot_write(&mut self, job: &CommandJob, error: &LedgerError) {
+        tracing::error!(parent: &job.span, error = error as &dyn std::error::Error, "the ledger cannot be written");
+        let rejection = Rejection::because("the agent's ledger cannot be written, so it may not begin");
+        self.end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent).await;
+    }
+
+    /// Remembers how a command ended, and reports it.
+    async fn end(&mut self, command_id: &str, outcome: Outcome, traceparent: &str) {
+        if let Err(error) = self.put(command_id, Stage::Ended(outcome.clone())).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                command_id,
+                "an outcome is not in the ledger"
+            );
+        }
+        self.report_end(command_id, outcome, traceparent).await;
+    }
+
+    async fn report_end(&mut self, command_id: &str, outcome: Outcome, traceparent: &str) {
+        if let Some(place) = self.report(outcome.update(command_id), traceparent).await {
+            self.unacknowledged.push_back((place, command_id.to_owned(), outcome));
+        }
+    }
+
+    async fn progress(&self, job: &CommandJob, state: ExecutionState) {
+        let command_id = job.command.command_id.clone();
+        let update = CommandUpdate { command_id, state: state.into(), ..CommandUpdate::default() };
+        self.report(update, &job.command.traceparent).await;
+    }
+
+    async fn report(&self, update: CommandUpdate, traceparent: &str) -> Option<u64> {
+        let reported = self.handle.within(traceparent).command(update).await;
+        reported
+            .inspect_err(|error| tracing::error!(%error, "what became of a command cannot be reported"))
+            .ok()
+    }
+
+    async fn report_config(&self, state: RemoteConfigState) {
+        if let Err(error) = self.handle.config(state).await {
+            tracing::error!(%error, "what became of a configuration cannot be reported");
+        }
+    }
+
+    /// Remembers which ends the server knows of.
+    async fn acknowledged(&mut self) {
+        let settled = *self.settled.borrow_and_update();
+        while let Some((_, command_id, outcome)) =
+            self.unacknowledged.pop_front_if(|(place, ..)| *place <= settled)
+        {
+            if let Err(error) = self.put(&command_id, Stage::Reported(outcome)).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the ledger cannot be written");
+            }
+        }
+    }
+
+    /// Writes to the ledger, away from the tasks of the runtime: a disk may take its time.
+    async fn put(&self, command_id: &str, stage: Stage) -> Result<(), LedgerError> {
+        let (ledger, command_id) = (Arc::clone(&self.ledger), command_id.to_owned());
+        let put = move || ledger.lock().expect(UNPOISONED).put(&command_id, stage);
+        tokio::task::spawn_blocking(put).await.expect("writing the ledger does not panic")
+    }
+}
+
+const UNPOISONED: &str = "nothing panics while it holds this lock";

@@ -1,0 +1,303 @@
+//! Which commands the agent has had, so that none is begun twice: in memory always, and in a file that survives
+//! the agent where a directory for it is given.
+//!
+//! It must know neither how commands are carried out nor how the server is told.
+
+mod file;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::commands::{Outcome, Rejection};
+use file::LedgerFile;
+
+/// Most commands that are remembered; the oldest that have ended are forgotten first.
+const COMMANDS_MAX: usize = 10_000;
+const UNKNOWN_OUTCOME: &str = "the agent restarted while carrying out the command; its outcome is not known";
+const NEVER_BEGUN: &str = "the agent restarted before it began the command";
+
+/// Why the ledger cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file system refused.
+    #[error("the ledger {path} cannot be {tried}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: `opened`, `read`, `written`.
+        tried: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file holds something that is no ledger.
+    #[error("line {line} of the ledger {path} is malformed", path = path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line at fault, from 1.
+        line: usize,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another process has the ledger: two would begin the same command twice.
+    #[error("the ledger {path} is in use by another agent", path = path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// How far a command got.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "stage", content = "outcome", rename_all = "lowercase")]
+pub(crate) enum Stage {
+    /// It is known and was not begun.
+    Received,
+    /// It was begun.
+    Started,
+    /// It has ended.
+    Ended(Outcome),
+    /// It has ended, and the server has acknowledged how.
+    Reported(Outcome),
+}
+
+impl Stage {
+    fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::Reported(_))
+    }
+}
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Record {
+    id: String,
+    #[serde(flatten)]
+    stage: Stage,
+}
+
+/// Which commands the agent has had, and how far each got.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    stages: HashMap<String, Stage>,
+    /// Ids in the order in which they came.
+    order: VecDeque<String>,
+    file: Option<LedgerFile>,
+}
+
+impl Ledger {
+    /// Opens the ledger of an agent; without a directory it lives in memory alone.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`], for a ledger that cannot be trusted must not be used.
+    pub(crate) fn open(state_dir: Option<&Path>, agent_id: &str) -> Result<Self, LedgerError> {
+        let mut ledger = Self { stages: HashMap::new(), order: VecDeque::new(), file: None };
+        if let Some(dir) = state_dir {
+            let (file, records) = LedgerFile::open(dir, agent_id)?;
+            records.into_iter().for_each(|record| ledger.remember(record));
+            ledger.file = Some(file);
+            ledger.compact()?;
+        }
+        Ok(ledger)
+    }
+
+    /// Whether it survives the agent.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// How far the command got; `None` when it was never here.
+    pub(crate) fn stage(&self, id: &str) -> Option<&Stage> {
+        self.stages.get(id)
+    }
+
+    /// Commands that the server has not acknowledged the end of, in the order in which they came.
+    pub(crate) fn unreported(&self) -> Vec<String> {
+        let open = |id: &&String| !matches!(self.stages.get(*id), None | Some(Stage::Reported(_)));
+        self.order.iter().filter(open).cloned().collect()
+    }
+
+    /// Remembers how far a command got, on disk before this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when it cannot be written; the ledger is then as it was before.
+    pub(crate) fn put(&mut self, id: &str, stage: Stage) -> Result<(), LedgerError> {
+        let record = Record { id: id.to_owned(), stage };
+        if let Some(file) = &mut self.file {
+            // What the server has already is only told once more if this is lost.
+            let must_last = !matches!(record.stage, Stage::Reported(_));
+            file.append(&record, must_last)?;
+        }
+        self.remember(record);
+        self.compact_when_long()
+    }
+
+    /// Ends what an earlier run of the agent left open, and says how everything ended that the server may not
+    /// know of yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Io`] when it cannot be written.
+    pub(crate) fn settle_an_earlier_run(&mut self) -> Result<Vec<(String, Outcome)>, LedgerError> {
+        let mut outcomes = Vec::new();
+        for id in self.unreported() {
+            let outcome = match self.stages.get(&id) {
+                Some(Stage::Received) => Outcome::rejected(&Rejection::because(NEVER_BEGUN)),
+                Some(Stage::Started) => Outcome::failed(UNKNOWN_OUTCOME),
+                Some(Stage::Ended(outcome)) => outcome.clone(),
+                Some(Stage::Reported(_)) | None => continue,
+            };
+            self.put(&id, Stage::Ended(outcome.clone()))?;
+            outcomes.push((id, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    fn remember(&mut self, Record { id, stage }: Record) {
+        if self.stages.insert(id.clone(), stage).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > COMMANDS_MAX {
+            let ended = |id: &String| self.stages.get(id).is_none_or(Stage::has_ended);
+            // Those that have not ended are as few as the queue of commands is short.
+            let Some(oldest) = self.order.iter().position(ended) else { return };
+            if let Some(id) = self.order.remove(oldest) {
+                self.stages.remove(&id);
+            }
+        }
+    }
+
+    fn compact_when_long(&mut self) -> Result<(), LedgerError> {
+        if self.file.as_ref().is_some_and(LedgerFile::is_long) {
+            return self.compact();
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<(), LedgerError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let records = self.order.iter().filter_map(|id| {
+            let stage = self.stages.get(id)?.clone();
+            Some(Record { id: id.clone(), stage })
+        });
+        file.rewrite(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write as _};
+
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::handle::object;
+
+    fn done() -> Outcome {
+        Outcome::of(Ok(object(json!({"pid": 7}))))
+    }
+
+    fn open(dir: &TempDir) -> Result<Ledger, LedgerError> {
+        Ledger::open(Some(dir.path()), "web-1")
+    }
+
+    fn path(dir: &TempDir) -> PathBuf {
+        dir.path().join("web-1.commands.jsonl")
+    }
+
+    #[test]
+    fn a_restart_settles_what_was_left_open_and_tells_again_what_may_not_have_arrived() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = open(&dir).unwrap();
+        for id in ["received", "started", "ended", "reported"] {
+            ledger.put(id, Stage::Received).unwrap();
+        }
+        for id in ["started", "ended", "reported"] {
+            ledger.put(id, Stage::Started).unwrap();
+        }
+        ledger.put("ended", Stage::Ended(done())).unwrap();
+        ledger.put("reported", Stage::Ended(done())).unwrap();
+        ledger.put("reported", Stage::Reported(done())).unwrap();
+        drop(ledger);
+
+        let mut ledger = open(&dir).unwrap();
+        assert!(ledger.is_durable());
+        let outcomes = ledger.settle_an_earlier_run().unwrap();
+        let expected = [
+            ("received".to_owned(), Outcome::rejected(&Rejection::because(NEVER_BEGUN))),
+            ("started".to_owned(), Outcome::failed(UNKNOWN_OUTCOME)),
+            ("ended".to_owned(), done()),
+        ];
+        assert_eq!(outcomes, expected);
+        assert_eq!(ledger.stage("reported"), Some(&Stage::Reported(done())));
+        drop(ledger);
+        assert_eq!(
+            open(&dir).unwrap().settle_an_earlier_run().unwrap(),
+            expected,
+            "until it is acknowledged"
+        );
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped_and_a_torn_line_elsewhere_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = open(&dir).unwrap();
+        ledger.put("a", Stage::Received).unwrap();
+        drop(ledger);
+        let mut file = fs::OpenOptions::new().append(true).open(path(&dir)).unwrap();
+        file.write_all(br#"{"id":"b","stage":"rec"#).unwrap();
+        let mut ledger = open(&dir).unwrap();
+        assert_eq!((ledger.stage("a"), ledger.stage("b")), (Some(&Stage::Received), None));
+        ledger.put("c", Stage::Received).unwrap();
+        drop(ledger);
+        assert_eq!(open(&dir).unwrap().stage("c"), Some(&Stage::Received));
+
+        fs::write(path(&dir), "{\"id\":\n{\"id\":\"a\",\"stage\":\"received\"}\n").unwrap();
+        assert!(matches!(open(&dir), Err(LedgerError::Malformed { line: 1, .. })));
+    }
+
+    #[test]
+    fn two_agents_cannot_have_one_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(&dir).unwrap();
+        assert!(matches!(open(&dir), Err(LedgerError::InUse { .. })));
+        assert!(Ledger::open(Some(dir.path()), "web-2").is_ok());
+        drop(first);
+        assert!(open(&dir).is_ok());
+    }
+
+    #[test]
+    fn the_oldest_that_have_ended_are_forgotten_and_the_open_ones_are_not() {
+        let mut ledger = Ledger::open(None, "web-1").unwrap();
+        assert!(!ledger.is_durable());
+        ledger.put("open", Stage::Started).unwrap();
+        for at in 0..COMMANDS_MAX + 5 {
+            ledger.put(&at.to_string(), Stage::Reported(done())).unwrap();
+        }
+        assert_eq!(ledger.stages.len(), COMMANDS_MAX);
+        assert_eq!(ledger.stage("open"), Some(&Stage::Started));
+        assert_eq!((ledger.stage("5").is_some(), ledger.stage("6").is_some()), (false, true));
+        assert_eq!(ledger.unreported(), ["open"]);
+    }
+
+    #[test]
+    fn opening_leaves_one_line_for_each_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = open(&dir).unwrap();
+        for stage in [Stage::Received, Stage::Started, Stage::Ended(done()), Stage::Reported(done())] {
+            ledger.put("a", stage).unwrap();
+        }
+        assert_eq!(fs::read_to_string(path(&dir)).unwrap().lines().count(), 4);
+        drop(ledger);
+        drop(open(&dir).unwrap());
+        assert_eq!(fs::read_to_string(path(&dir)).unwrap().lines().count(), 1);
+    }
+}

@@ -1,0 +1,314 @@
+//! Log lines on their way into reports: gathered into batches, and bounded. A program whose lines nobody takes
+//! is held up for a moment at most; after that lines are dropped, counted, and the count is reported.
+//!
+//! It must know neither where lines come from nor how reports travel.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use signalbox_proto::{
+    timestamp,
+    v1::{LogBatch, LogRecord, Report, report::Body},
+};
+use signalbox_telemetry::now;
+use tokio::{
+    sync::{mpsc, mpsc::error::TrySendError, oneshot},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    commands::JsonObject,
+    handle::json_bytes,
+    reports::{Class, shared::Reports},
+};
+
+/// Lines that wait to be gathered.
+const QUEUE_LEN_MAX: usize = 2048;
+/// Most lines of one report.
+const BATCH_LEN_MAX: usize = 500;
+/// A batch ends with the line that brings it to this many bytes.
+const BATCH_BYTES: usize = 256 * 1024;
+/// How long a batch waits for more lines.
+const BATCH_DELAY: Duration = Duration::from_millis(100);
+/// Longest message of a line, in bytes; longer ones become several lines.
+pub(crate) const MESSAGE_LEN_MAX: usize = 16 * 1024;
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    /// One of `system`, `agent`, `monitor`, `error`, `config`, `security`.
+    pub category: &'static str,
+    /// The line, without its end. One of more than 16 KiB becomes several.
+    pub message: String,
+    /// Further facts.
+    pub data: JsonObject,
+}
+
+/// Takes log lines in. Clones share one queue and one patience.
+#[derive(Debug, Clone)]
+pub struct LogWriter {
+    queue: mpsc::Sender<Item>,
+    losses: Arc<Losses>,
+}
+
+#[derive(Debug)]
+struct Losses {
+    /// How long a line waits for room.
+    wait_max: Duration,
+    /// Lines that were dropped and not yet reported on.
+    dropped: AtomicU64,
+    /// A wait was in vain: nobody waits again until there has been room.
+    stalled: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Line(LogRecord),
+    /// Answered once all before it are in reports.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Makes reports of the lines that writers take in.
+#[derive(Debug)]
+pub(crate) struct LogBatcher {
+    queue: mpsc::Receiver<Item>,
+    losses: Arc<Losses>,
+    reports: Arc<Reports>,
+}
+
+pub(crate) fn log_queue(reports: Arc<Reports>, wait_max: Duration) -> (LogWriter, LogBatcher) {
+    let (sender, receiver) = mpsc::channel(QUEUE_LEN_MAX);
+    let losses = Arc::new(Losses { wait_max, dropped: AtomicU64::new(0), stalled: AtomicBool::new(false) });
+    let writer = LogWriter { queue: sender, losses: Arc::clone(&losses) };
+    (writer, LogBatcher { queue: receiver, losses, reports })
+}
+
+impl LogWriter {
+    /// Takes a line in. Waits while the queue is full (2048 lines, behind them the agent's report buffer), but no
+    /// longer than `Config::log_wait_max`. After a wait in vain lines are dropped at once until there is room
+    /// again, and their number is then reported as a line of its own.
+    pub async fn write(&self, line: LogLine) {
+        let data = if line.data.is_empty() { Bytes::new() } else { json_bytes(&line.data) };
+        let time = Some(timestamp(now()));
+        for part in parts(&line.message) {
+            let record =
+                LogRecord { time, category: line.category.into(), message: part.into(), data: data.clone() };
+            self.put(record).await;
+        }
+    }
+
+    /// Waits until all lines taken in so far are in reports.
+    pub(crate) async fn flushed(&self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.queue.send(Item::Flush(sender)).await.is_ok() {
+            // Fails only when the batcher has ended, and then nothing more will come.
+            let _ = receiver.await;
+        }
+    }
+
+    async fn put(&self, record: LogRecord) {
+        if let Some(notice) = self.losses.take_notice()
+            && self.queue.try_send(Item::Line(notice.record)).is_err()
+        {
+            self.losses.dropped.fetch_add(notice.dropped, Ordering::Relaxed);
+        }
+        match self.queue.try_reserve() {
+            Ok(permit) => {
+                self.losses.stalled.store(false, Ordering::Relaxed);
+                permit.send(Item::Line(record));
+            }
+            Err(TrySendError::Full(())) if !self.losses.stalled.load(Ordering::Relaxed) => {
+                match timeout(self.losses.wait_max, self.queue.reserve()).await {
+                    Ok(Ok(permit)) => permit.send(Item::Line(record)),
+                    Ok(Err(_)) | Err(_) => {
+                        self.losses.stalled.store(true, Ordering::Relaxed);
+                        self.losses.dropped.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+            Err(TrySendError::Full(()) | TrySendError::Closed(())) => {
+                self.losses.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+struct Notice {
+    dropped: u64,
+    record: LogRecord,
+}
+
+impl Losses {
+    /// The line that owns up to what was dropped; the count begins again.
+    fn take_notice(&self) -> Option<Notice> {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped == 0 {
+            return None;
+        }
+        let lines = if dropped == 1 { "line was" } else { "lines were" };
+        let message = format!("{dropped} {lines} dropped while the server was away");
+        tracing::warn!(dropped, "log lines were dropped while the server was away");
+        let data = Bytes::from(format!("{{\"dropped\":{dropped}}}"));
+        let record = LogRecord { time: Some(timestamp(now())), category: "system".into(), message, data };
+        Some(Notice { dropped, record })
+    }
+}
+
+impl LogBatcher {
+    /// Makes reports until it is stopped and the queue is empty.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let first = tokio::select! {
+                first = self.queue.recv() => first,
+                () = stop.cancelled(), if !self.queue.is_closed() => {
+                    self.queue.close();
+                    continue;
+                }
+            };
+            let Some(first) = first else { return };
+            let (records, flush) = self.gather(first, &stop).await;
+            if !records.is_empty() && self.report(records).await.is_err() {
+                return;
+            }
+            if let Some(flush) = flush {
+                // Fails when whoever asked has gone.
+                let _ = flush.send(());
+            }
+        }
+    }
+
+    /// Gathers one batch; a flush ends it at once.
+    async fn gather(
+        &mut self,
+        first: Item,
+        stop: &CancellationToken,
+    ) -> (Vec<LogRecord>, Option<oneshot::Sender<()>>) {
+        let deadline = Instant::now() + BATCH_DELAY;
+        let (mut records, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+        while let Some(item) = next {
+            match item {
+                Item::Line(record) => {
+                    bytes += record.message.len() + record.data.len();
+                    records.push(record);
+                }
+                Item::Flush(flush) => {
+                    self.own_up(&mut records);
+                    return (records, Some(flush));
+                }
+            }
+            // One place is left for the line that owns up.
+            if records.len() + 1 >= BATCH_LEN_MAX || bytes >= BATCH_BYTES {
+                break;
+            }
+            next = tokio::select! {
+                next = timeout_at(deadline, self.queue.recv()) => next.unwrap_or(None),
+                () = stop.cancelled() => self.queue.try_recv().ok(),
+            };
+        }
+        self.own_up(&mut records);
+        (records, None)
+    }
+
+    /// Once the queue is empty, what was dropped came after everything in the batch.
+    fn own_up(&self, records: &mut Vec<LogRecord>) {
+        if self.queue.is_empty()
+            && let Some(notice) = self.losses.take_notice()
+        {
+            records.push(notice.record);
+        }
+    }
+
+    async fn report(&self, records: Vec<LogRecord>) -> Result<(), crate::ReportError> {
+        let body = Some(Body::Logs(LogBatch { records }));
+        let report = Report { time: Some(timestamp(now())), body, ..Report::default() };
+        self.reports.push(report, Class::Logs).await.map(|_| ())
+    }
+}
+
+/// A message in parts of at most [`MESSAGE_LEN_MAX`] bytes; an empty one is one part.
+fn parts(message: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(message);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (part, after) = text.split_at(text.floor_char_boundary(MESSAGE_LEN_MAX));
+        rest = (!after.is_empty()).then_some(after);
+        Some(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BufferConfig;
+
+    fn line(message: impl Into<String>) -> LogLine {
+        LogLine { category: "agent", message: message.into(), data: JsonObject::new() }
+    }
+
+    fn messages(reports: &Reports) -> Vec<Vec<String>> {
+        let batches = std::iter::from_fn(|| reports.next(usize::MAX)).map(|report| match report.body {
+            Some(Body::Logs(batch)) => batch.records.into_iter().map(|record| record.message).collect(),
+            other => panic!("expected log lines, got {other:?}"),
+        });
+        batches.collect()
+    }
+
+    #[test]
+    fn long_messages_become_several_without_breaking_a_character() {
+        assert_eq!(parts("").collect::<Vec<_>>(), [""]);
+        let long = format!("a{}", "ä".repeat(MESSAGE_LEN_MAX));
+        let parts: Vec<_> = parts(&long).collect();
+        assert_eq!(parts.concat(), long);
+        assert_eq!(parts.len(), 3);
+        assert!(parts.iter().all(|part| part.len() <= MESSAGE_LEN_MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_that_come_together_are_reported_together_and_a_stop_loses_none() {
+        let reports = Arc::new(Reports::new(BufferConfig::default()));
+        let (writer, batcher) = log_queue(Arc::clone(&reports), Duration::from_secs(1));
+        let stop = CancellationToken::new();
+        let batcher = tokio::spawn(batcher.run(stop.clone()));
+        for at in 0..600 {
+            writer.write(line(at.to_string())).await;
+        }
+        writer.flushed().await;
+        writer.write(line("last")).await;
+        stop.cancel();
+        batcher.await.unwrap();
+        let batches = messages(&reports);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [499, 101, 1]);
+        assert_eq!(batches[1][100], "599");
+        assert_eq!(batches[2], ["last"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_is_counted_and_reported_in_its_place() {
+        let reports = Arc::new(Reports::new(BufferConfig { reports_max: 8, bytes_max: 1024 * 1024 }));
+        let (writer, batcher) = log_queue(Arc::clone(&reports), Duration::from_secs(1));
+        for at in 0..QUEUE_LEN_MAX {
+            writer.write(line(at.to_string())).await;
+        }
+        let began = Instant::now();
+        for _ in 0..1000 {
+            writer.write(line("lost")).await;
+        }
+        assert_eq!(began.elapsed(), Duration::from_secs(1), "the first of them waits, the others do not");
+        let stop = CancellationToken::new();
+        let batcher = tokio::spawn(batcher.run(stop.clone()));
+        writer.flushed().await;
+        writer.write(line("after")).await;
+        stop.cancel();
+        batcher.await.unwrap();
+        let lines = messages(&reports).concat();
+        let notice = "1000 lines were dropped while the server was away";
+        assert_eq!(lines[QUEUE_LEN_MAX - 1..], ["2047", notice, "after"]);
+    }
+}

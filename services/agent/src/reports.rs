@@ -1,0 +1,303 @@
+//! The reports that have not been acknowledged: numbered without a hole within one run of the agent, kept in
+//! order, and sent again on each session from where the server left off.
+//!
+//! It must know neither sockets nor clocks. [`shared`] adds the waiting.
+
+pub(crate) mod shared;
+
+use std::collections::VecDeque;
+
+use prost::Message as _;
+use signalbox_proto::v1::{Report, report::Body};
+use uuid::Uuid;
+
+use crate::config::BufferConfig;
+
+/// Largest report, in bytes as encoded. A server takes messages of up to 4 MiB.
+pub(crate) const REPORT_LEN_MAX: usize = 1024 * 1024;
+
+/// A report that the server refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was reported: `status`, `events`, `logs`, `command`, `config` or `resources`.
+    pub report: &'static str,
+    /// The canonical gRPC code name, such as `INVALID_ARGUMENT`.
+    pub code: String,
+    /// The field at fault; empty when none is.
+    pub field: String,
+    /// What was expected and what was given.
+    pub message: String,
+}
+
+/// How far a report may fill the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Log lines: up to three quarters.
+    Logs,
+    /// What programs report: up to seven eighths.
+    Normal,
+    /// What became of commands and configurations: all of it.
+    Commands,
+}
+
+/// What to do once the server has said which report it has last.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// Go on: this many reports are sent again.
+    Resend(usize),
+    /// The server's count does not fit this run's: it lost or never had reports that it acknowledged. What is
+    /// left was numbered anew under another run, which takes another session.
+    Renumbered,
+}
+
+/// The reports that have not been acknowledged, oldest first.
+#[derive(Debug)]
+pub(crate) struct ResendBuffer {
+    limits: BufferConfig,
+    instance_uid: Uuid,
+    kept: VecDeque<Kept>,
+    bytes: usize,
+    /// Number of the last report that was acknowledged.
+    acknowledged: u64,
+    /// How many, from the oldest, were sent on the present session.
+    sent: usize,
+    /// How many reports were ever taken in, and how many of them are settled. Unlike their numbers these do not
+    /// begin again with another run.
+    taken: u64,
+    settled: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    report: Report,
+    len: usize,
+}
+
+impl ResendBuffer {
+    pub(crate) fn new(limits: BufferConfig, instance_uid: Uuid) -> Self {
+        Self {
+            limits,
+            instance_uid,
+            kept: VecDeque::new(),
+            bytes: 0,
+            acknowledged: 0,
+            sent: 0,
+            taken: 0,
+            settled: 0,
+        }
+    }
+
+    /// Numbers and keeps a report, and says its place among all that were ever taken in.
+    ///
+    /// # Errors
+    ///
+    /// The report itself, when its class has no room left.
+    pub(crate) fn push(&mut self, mut report: Report, class: Class) -> Result<u64, Box<Report>> {
+        report.sequence = self.acknowledged + 1 + self.kept.len() as u64;
+        let len = report.encoded_len();
+        let (reports_max, bytes_max) = self.ceiling(class);
+        if self.kept.len() >= reports_max || self.bytes + len > bytes_max {
+            return Err(Box::new(report));
+        }
+        self.bytes += len;
+        self.kept.push_back(Kept { report, len });
+        self.taken += 1;
+        Ok(self.taken)
+    }
+
+    /// The next report to send, when the session may have another one under way.
+    pub(crate) fn next(&mut self, in_flight_max: usize) -> Option<Report> {
+        if !self.has_next(in_flight_max) {
+            return None;
+        }
+        let report = self.kept.get(self.sent)?.report.clone();
+        self.sent += 1;
+        Some(report)
+    }
+
+    /// Whether [`ResendBuffer::next`] would answer.
+    pub(crate) fn has_next(&self, in_flight_max: usize) -> bool {
+        self.sent < self.kept.len() && self.sent < in_flight_max
+    }
+
+    /// Begins a session, on which nothing has been sent yet.
+    pub(crate) fn resume(&mut self, last_accepted: u64, another_run: Uuid) -> Resume {
+        self.sent = 0;
+        let last = self.acknowledged + self.kept.len() as u64;
+        if !(self.acknowledged..=last).contains(&last_accepted) {
+            self.renumber(another_run);
+            return Resume::Renumbered;
+        }
+        self.forget_until(last_accepted);
+        Resume::Resend(self.kept.len())
+    }
+
+    /// Forgets what was acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The number of the last report that was sent, when the acknowledged one comes after it.
+    pub(crate) fn acknowledge(&mut self, sequence: u64) -> Result<(), u64> {
+        let last_sent = self.acknowledged + self.sent as u64;
+        if sequence > last_sent {
+            return Err(last_sent);
+        }
+        self.forget_until(sequence);
+        Ok(())
+    }
+
+    /// What the report of this number is about, while it is kept.
+    pub(crate) fn kind_of(&self, sequence: u64) -> Option<&'static str> {
+        let at = usize::try_from(sequence.checked_sub(self.acknowledged + 1)?).ok()?;
+        self.kept.get(at).map(|kept| kind(&kept.report))
+    }
+
+    pub(crate) fn instance_uid(&self) -> Uuid {
+        self.instance_uid
+    }
+
+    pub(crate) fn last_acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// How many were ever taken in.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many, of all that were ever taken in, are acknowledged.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    fn forget_until(&mut self, sequence: u64) {
+        while self.acknowledged < sequence {
+            let Some(kept) = self.kept.pop_front() else { return };
+            self.acknowledged += 1;
+            self.settled += 1;
+            self.bytes -= kept.len;
+            self.sent = self.sent.saturating_sub(1);
+        }
+    }
+
+    fn renumber(&mut self, another_run: Uuid) {
+        self.instance_uid = another_run;
+        self.acknowledged = 0;
+        for (kept, sequence) in self.kept.iter_mut().zip(1..) {
+            kept.report.sequence = sequence;
+        }
+    }
+
+    fn ceiling(&self, class: Class) -> (usize, usize) {
+        let BufferConfig { reports_max, bytes_max } = self.limits;
+        match class {
+            Class::Logs => (reports_max / 4 * 3, bytes_max / 4 * 3),
+            Class::Normal => (reports_max / 8 * 7, bytes_max / 8 * 7),
+            Class::Commands => (reports_max, bytes_max),
+        }
+    }
+}
+
+fn kind(report: &Report) -> &'static str {
+    match &report.body {
+        Some(Body::Status(_)) => "status",
+        Some(Body::Events(_)) => "events",
+        Some(Body::Logs(_)) => "logs",
+        Some(Body::Command(_)) => "command",
+        Some(Body::Config(_)) => "config",
+        Some(Body::Resources(_)) => "resources",
+        None => "nothing",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: BufferConfig = BufferConfig { reports_max: 16, bytes_max: 1024 * 1024 };
+
+    fn buffer(reports: usize) -> ResendBuffer {
+        let mut buffer = ResendBuffer::new(LIMITS, Uuid::nil());
+        for at in 1..=reports as u64 {
+            assert_eq!(buffer.push(Report::default(), Class::Commands), Ok(at));
+        }
+        buffer
+    }
+
+    fn send_all(buffer: &mut ResendBuffer, in_flight_max: usize) -> Vec<u64> {
+        std::iter::from_fn(|| buffer.next(in_flight_max)).map(|report| report.sequence).collect()
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_the_server_takes() {
+        let mut buffer = buffer(5);
+        assert_eq!(send_all(&mut buffer, 2), [1, 2]);
+        buffer.acknowledge(1).unwrap();
+        assert_eq!(send_all(&mut buffer, 2), [3]);
+        buffer.acknowledge(3).unwrap();
+        assert_eq!(send_all(&mut buffer, 2), [4, 5]);
+        buffer.acknowledge(5).unwrap();
+        assert_eq!((buffer.bytes, buffer.settled(), buffer.kept.len()), (0, 5, 0));
+    }
+
+    #[test]
+    fn a_new_session_sends_again_exactly_what_the_server_lacks() {
+        let mut buffer = buffer(4);
+        assert_eq!(send_all(&mut buffer, 8), [1, 2, 3, 4]);
+        buffer.acknowledge(1).unwrap();
+        assert_eq!(buffer.resume(2, Uuid::max()), Resume::Resend(2));
+        buffer.push(Report::default(), Class::Normal).unwrap();
+        assert_eq!(send_all(&mut buffer, 8), [3, 4, 5]);
+        assert_eq!(buffer.instance_uid(), Uuid::nil());
+    }
+
+    #[test]
+    fn an_old_acknowledgement_is_nothing_and_one_of_the_unsent_is_an_error() {
+        let mut buffer = buffer(3);
+        send_all(&mut buffer, 2);
+        buffer.acknowledge(2).unwrap();
+        buffer.acknowledge(1).unwrap();
+        assert_eq!(buffer.acknowledge(3), Err(2));
+        assert_eq!(send_all(&mut buffer, 2), [3]);
+    }
+
+    #[test]
+    fn a_server_that_lost_reports_gets_the_rest_under_another_run() {
+        let mut buffer = buffer(5);
+        send_all(&mut buffer, 8);
+        buffer.acknowledge(3).unwrap();
+        assert_eq!(buffer.resume(1, Uuid::max()), Resume::Renumbered);
+        assert_eq!(buffer.instance_uid(), Uuid::max());
+        assert_eq!(buffer.resume(0, Uuid::nil()), Resume::Resend(2));
+        assert_eq!(send_all(&mut buffer, 8), [1, 2]);
+        assert_eq!((buffer.taken(), buffer.settled()), (5, 3));
+    }
+
+    #[test]
+    fn a_count_ahead_of_this_run_is_another_runs() {
+        assert_eq!(buffer(2).resume(3, Uuid::max()), Resume::Renumbered);
+    }
+
+    #[test]
+    fn commands_have_room_when_logs_and_the_rest_have_none() {
+        let mut buffer = ResendBuffer::new(LIMITS, Uuid::nil());
+        let fill = |buffer: &mut ResendBuffer, class| {
+            std::iter::repeat_with(|| buffer.push(Report::default(), class)).take_while(Result::is_ok).count()
+        };
+        assert_eq!(fill(&mut buffer, Class::Logs), 12);
+        assert_eq!(fill(&mut buffer, Class::Normal), 2);
+        assert_eq!(fill(&mut buffer, Class::Commands), 2);
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let mut buffer = ResendBuffer::new(LIMITS, Uuid::nil());
+        let large = Report { traceparent: "x".repeat(500 * 1024), ..Report::default() };
+        assert!(buffer.push(large.clone(), Class::Normal).is_ok());
+        assert!(buffer.push(large.clone(), Class::Normal).is_err());
+        assert!(buffer.push(large.clone(), Class::Commands).is_ok());
+        send_all(&mut buffer, 2);
+        buffer.acknowledge(2).unwrap();
+        assert!(buffer.push(large, Class::Normal).is_ok());
+    }
+}
