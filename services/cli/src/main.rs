@@ -1,1 +1,23 @@
-fn main(){}
+//! `signalbox`, the administrator's command line: it asks the state service over gRPC and shows the answer.
+//!
+//! It must not know rules that the state service keeps: what a valid id or a legal change is, the server
+//! says, and its answer is shown.
+
+mod access;
+mod agents;
+mod args;
+mod client;
+mod command;
+mod error;
+mod events;
+mod exit;
+mod follow;
+mod input;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run::main().into()
+}

@@ -1,0 +1,112 @@
+//! What can be asked on the command line. It must not know how it is carried out.
+
+pub(crate) mod agents;
+pub(crate) mod command;
+pub(crate) mod events;
+pub(crate) mod token;
+pub(crate) mod value;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Watch and steer the agents of a Signalbox.
+#[derive(Debug, Parser)]
+#[command(name = "signalbox", version, propagate_version = true, after_long_help = exit::help())]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) topic: Topic,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// What every call needs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// How results are written to standard output.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+    /// Write no colours, not even to a terminal.
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Where the state service is: http://host:port.
+    #[arg(long, global = true, env = "SIGNALBOX_GRPC_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:50051")]
+    pub(crate) grpc_url: String,
+    /// File that holds the token to present, instead of SIGNALBOX_TOKEN.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// How long a call may take, such as 10s or 500ms. A stream is bound by it only until it begins.
+    #[arg(long, global = true, value_name = "TIME", default_value = "10s", value_parser = value::rpc_timeout)]
+    pub(crate) rpc_timeout: Duration,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and lines for people.
+    Table,
+    /// JSON for programs: one document, or one object a line where results come one by one.
+    Json,
+}
+
+/// What it is about.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topic {
+    /// Agents: list, read, watch, register, change and forget them.
+    #[command(subcommand, visible_alias = "agent")]
+    Agents(agents::AgentsCommand),
+    /// Commands: send them to agents, and see what became of them.
+    #[command(subcommand, visible_alias = "commands")]
+    Command(command::CommandCommand),
+    /// Events: follow the log, and publish to it.
+    #[command(subcommand, visible_alias = "event")]
+    Events(events::EventsCommand),
+    /// Make a token, and print it alone.
+    Token(token::TokenArgs),
+    /// Say whose token is presented, and what it allows.
+    Whoami,
+    /// Print a script that completes this program's command lines in a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_a_credential() {
+        fn flags(command: &clap::Command, found: &mut Vec<String>) {
+            found.extend(command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)));
+            command.get_subcommands().for_each(|below| flags(below, found));
+        }
+        let mut found = Vec::new();
+        flags(&Cli::command(), &mut found);
+        assert!(found.contains(&"token-file".to_owned()));
+        for credential in ["token", "jwt-secret", "secret", "password"] {
+            assert!(
+                !found.contains(&credential.to_owned()),
+                "--{credential} would show in the list of processes"
+            );
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_topic_and_every_exit_code() {
+        insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
+    }
+}

@@ -1,0 +1,151 @@
+//! The connection to the state service: who calls, how long a call may take, and what a failure means. It must
+//! not know what is asked.
+
+mod credential;
+
+use std::{future::Future, time::Duration};
+
+use signalbox_proto::v1::{
+    access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
+    command_service_client::CommandServiceClient, event_service_client::EventServiceClient,
+    watch_service_client::WatchServiceClient,
+};
+use tonic::{
+    Response, Status,
+    codec::CompressionEncoding,
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{args::GlobalArgs, error::Error};
+
+pub(crate) use credential::{Credential, read_secret};
+
+/// How long making a connection may take, unless calls may take less.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+/// How often a connection on which nothing arrives is tried, so that a stream does not hang on a dead network.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer that is taken, in bytes: 1000 events of 64 KiB, as a page or a range may have, and some more.
+const MESSAGE_LEN_MAX: usize = 80 << 20;
+
+/// How requests reach the server.
+pub(crate) type Transport = InterceptedService<Channel, Credential>;
+
+/// A connection to the state service.
+#[derive(Clone)]
+pub(crate) struct Client {
+    transport: Transport,
+    url: String,
+    rpc_timeout: Duration,
+}
+
+impl Client {
+    /// Connects to the server, with the token that the flags or the environment give.
+    pub(crate) async fn connect(global: &GlobalArgs) -> Result<Self, Error> {
+        let endpoint = endpoint(&global.grpc_url, global.rpc_timeout)?;
+        let credential = Credential::find(global.token_file.as_deref())?;
+        let url = global.grpc_url.clone();
+        let channel =
+            endpoint.connect().await.map_err(|source| Error::Unreachable { url: url.clone(), source })?;
+        Ok(Self {
+            transport: InterceptedService::new(channel, credential),
+            url,
+            rpc_timeout: global.rpc_timeout,
+        })
+    }
+
+    /// Where the server is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How long a call may take.
+    pub(crate) const fn rpc_timeout(&self) -> Duration {
+        self.rpc_timeout
+    }
+
+    pub(crate) fn access(&self) -> AccessServiceClient<Transport> {
+        AccessServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn agents(&self) -> AgentServiceClient<Transport> {
+        AgentServiceClient::new(self.transport.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    pub(crate) fn commands(&self) -> CommandServiceClient<Transport> {
+        CommandServiceClient::new(self.transport.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    pub(crate) fn events(&self) -> EventServiceClient<Transport> {
+        EventServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn watch(&self) -> WatchServiceClient<Transport> {
+        WatchServiceClient::new(self.transport.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    /// Waits for the answer to a call, as long as a call may take. `what` completes "cannot …".
+    pub(crate) async fn call<T>(
+        &self,
+        what: impl Into<String>,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.rpc_timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.refused(what, status)),
+            Err(_) => Err(self.silent(what)),
+        }
+    }
+
+    /// The error that an answer is which does not come.
+    pub(crate) fn silent(&self, what: impl Into<String>) -> Error {
+        Error::NoAnswer { what: what.into(), url: self.url.clone(), within: self.rpc_timeout }
+    }
+
+    /// The error that a status means.
+    pub(crate) fn refused(&self, what: impl Into<String>, status: Status) -> Error {
+        Error::Refused { what: what.into(), url: self.url.clone(), status: Box::new(status) }
+    }
+}
+
+fn endpoint(url: &str, rpc_timeout: Duration) -> Result<Endpoint, Error> {
+    let malformed = || Error::Url { given: url.into() };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| malformed())?;
+    let uri = endpoint.uri();
+    // Without TLS in this program, the token must not be sent as if it were there.
+    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
+        return Err(malformed());
+    }
+    endpoint.user_agent(concat!("signalbox/", env!("CARGO_PKG_VERSION"))).map_err(|_| malformed()).map(
+        |endpoint| {
+            endpoint
+                .connect_timeout(rpc_timeout.min(CONNECT_TIMEOUT_MAX))
+                .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+                .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+                .tcp_nodelay(true)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_the_scheme_http_and_a_host() {
+        assert!(endpoint("http://127.0.0.1:50051", CONNECT_TIMEOUT_MAX).is_ok());
+        assert!(endpoint("http://[::1]:50051/", CONNECT_TIMEOUT_MAX).is_ok());
+        for bad in
+            ["", "127.0.0.1:50051", "localhost", "https://host:1", "ftp://host", "http://", "not a url"]
+        {
+            assert!(matches!(endpoint(bad, CONNECT_TIMEOUT_MAX), Err(Error::Url { .. })), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Publishes lines of events in batches, and tells which lines were refused. A batch whose fate is not known is
+//! sent again under the same key, so that it has its effect once.
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use serde::Serialize;
+use signalbox_proto::v1::{EventInput, PublishRequest, PublishResult};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use super::lines::{Line, Lines};
+use crate::{
+    agents::idempotency_key,
+    client::Client,
+    error::Error,
+    output::{Output, note, plain},
+};
+
+/// The servers take at most this many events at once.
+const BATCH_LEN_MAX: usize = 100;
+/// Most bytes of data in a batch: well within what the servers take in one message.
+const BATCH_BYTES_MAX: usize = 2 << 20;
+/// How often a batch is sent again that the server could not take.
+const RETRIES_MAX: usize = 5;
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What became of a line, in JSON.
+#[derive(Serialize)]
+struct LineView<'a> {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    error: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    code: &'a str,
+}
+
+/// Publishes the lines; those that are refused do not keep the others from being published.
+pub(super) async fn publish(client: &Client, lines: Lines, output: &mut Output) -> Result<(), Error> {
+    let (sender, mut receiver) = mpsc::channel(BATCH_LEN_MAX);
+    // Lines are read while a batch is under way, and a batch leaves as soon as no more lines are waiting: what is
+    // written to a pipe now and then is published at once.
+    let reading = tokio::spawn(read(lines, sender));
+    let mut publisher = Publisher { client, output, published: 0, refused: 0, revisions: None };
+    let mut waiting = Vec::with_capacity(BATCH_LEN_MAX);
+    while receiver.recv_many(&mut waiting, BATCH_LEN_MAX).await > 0 {
+        while !waiting.is_empty() {
+            let len = batch_len(&waiting);
+            publisher.batch(waiting.drain(..len).collect()).await?;
+        }
+    }
+    let read = reading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    publisher.summary();
+    read?;
+    match publisher.refused {
+        0 => Ok(()),
+        refused => Err(Error::LinesRefused { refused, total: refused + publisher.published }),
+    }
+}
+
+async fn read(mut lines: Lines, sender: mpsc::Sender<Line>) -> Result<(), Error> {
+    while let Some(line) = lines.next().await? {
+        if sender.send(line).await.is_err() {
+            // Publishing has stopped.
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How many of the lines fit into a batch, at least one.
+fn batch_len(lines: &[Line]) -> usize {
+    let mut bytes = 0;
+    let fit = lines.iter().take_while(|line| {
+        bytes += line.event.as_ref().map_or(0, |event| event.data.len());
+        bytes <= BATCH_BYTES_MAX
+    });
+    fit.count().max(1)
+}
+
+struct Publisher<'a> {
+    client: &'a Client,
+    output: &'a mut Output,
+    published: u64,
+    refused: u64,
+    /// The first and the last revision.
+    revisions: Option<(u64, u64)>,
+}
+
+impl Publisher<'_> {
+    async fn batch(&mut self, lines: Vec<Line>) -> Result<(), Error> {
+        let (mut numbers, mut events) = (Vec::new(), Vec::new());
+        for line in lines {
+            match line.event {
+                Ok(event) => {
+                    numbers.push(line.number);
+                    events.push(event);
+                }
+                Err(error) => self.refuse(line.number, &error, "INVALID_ARGUMENT")?,
+            }
+        }
+        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else { return Ok(()) };
+        let results = self.send(events).await.and_then(|results| {
+            let complete = results.len() == numbers.len();
+            complete
+                .then_some(results)
+                .ok_or(Error::Answer { what: WHAT.into(), missing: "result for each event" })
+        });
+        let results = results.map_err(|source| Error::PublishStopped {
+            line: first,
+            published: self.published,
+            unconfirmed: format!("{first} to {last}"),
+            source: Box::new(source),
+        })?;
+        for (number, result) in numbers.into_iter().zip(results) {
+            if result.error.is_empty() && result.code.is_empty() {
+                self.accept(number, result.revision)?;
+            } else {
+                self.refuse(number, &result.error, &result.code)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a batch, again and again as long as that may help.
+    async fn send(&self, events: Vec<EventInput>) -> Result<Vec<PublishResult>, Error> {
+        let request = PublishRequest { events, idempotency_key: idempotency_key() };
+        let mut waits = ExponentialBuilder::default()
+            .with_min_delay(BACKOFF_MIN)
+            .with_max_delay(BACKOFF_MAX)
+            .with_max_times(RETRIES_MAX)
+            .with_jitter()
+            .build();
+        loop {
+            let error = match self.client.call(WHAT, self.client.events().publish(request.clone())).await {
+                Ok(answer) => return Ok(answer.results),
+                Err(error) => error,
+            };
+            let (Some(asked), Some(wait)) = (retry_after(&error), waits.next()) else { return Err(error) };
+            let wait = wait.max(asked.min(BACKOFF_MAX));
+            note(format_args!("{error}; trying again in {:.1}s", wait.as_secs_f64()));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn accept(&mut self, line: u64, revision: u64) -> Result<(), Error> {
+        self.published += 1;
+        let (first, _) = *self.revisions.get_or_insert((revision, revision));
+        self.revisions = Some((first, revision));
+        if self.output.is_json() {
+            self.output.json_line(&LineView { line, revision: Some(revision), error: "", code: "" })?;
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, line: u64, error: &str, code: &str) -> Result<(), Error> {
+        self.refused += 1;
+        note(format_args!("line {line}: {} ({})", plain(error), plain(code)));
+        if self.output.is_json() {
+            self.output.json_line(&LineView { line, revision: None, error, code })?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) {
+        match self.revisions {
+            Some((first, last)) => note(format_args!(
+                "published {} events, revisions {first} to {last}; refused {}",
+                self.published, self.refused
+            )),
+            None => note(format_args!("published 0 events; refused {}", self.refused)),
+        }
+    }
+}
+
+const WHAT: &str = "publish events";
+
+/// How long the server asks to wait before another attempt; `None` when another would not help.
+fn retry_after(error: &Error) -> Option<Duration> {
+    match error {
+        Error::NoAnswer { .. } => Some(Duration::ZERO),
+        // The last two are what a connection that breaks during a call looks like.
+        Error::Refused { status, .. } => match status.code() {
+            Code::Unavailable | Code::ResourceExhausted | Code::Cancelled | Code::Unknown => {
+                Some(status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default())
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(data_len: usize) -> Line {
+        let event = EventInput { data: vec![b' '; data_len].into(), ..EventInput::default() };
+        Line { number: 1, event: Ok(event) }
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_bytes_and_never_empty() {
+        assert_eq!(batch_len(&[line(BATCH_BYTES_MAX / 2), line(BATCH_BYTES_MAX / 2), line(1)]), 2);
+        assert_eq!(batch_len(&[line(BATCH_BYTES_MAX + 1), line(1)]), 1);
+        assert_eq!(batch_len(&[line(1), Line { number: 2, event: Err("bad".into()) }]), 2);
+    }
+}

@@ -1,0 +1,232 @@
+//! Follows the tenant's log over `WatchService`, from a cursor on, without a hole and without a repeat. A
+//! connection that is lost is made again, and the log is resumed where it was left. It must not know what is
+//! done with the events.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use signalbox_proto::v1::{
+    AddTenant, Cursor, Event, EventRange, OutOfRange, WatchRequest, WatchResponse, WatchStarted,
+    watch_request, watch_response::Response,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt as _;
+
+use crate::{
+    client::Client,
+    error::Error,
+    output::{note, plain},
+};
+
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+const WHAT: &str = "follow the log";
+
+/// A position in the log that moves on.
+pub(crate) struct Follow {
+    client: Client,
+    /// Everything up to here was handed out.
+    after: Cursor,
+    stream: Option<Stream>,
+    backoff: ExponentialBackoff,
+}
+
+/// Events that follow one another, and the log that they are of.
+pub(crate) struct Batch {
+    epoch: String,
+    /// In the order of their revisions; never empty.
+    pub(crate) events: Vec<Event>,
+}
+
+impl Batch {
+    /// The cursor that resumes after an event of this batch.
+    pub(crate) fn cursor(&self, event: &Event) -> Cursor {
+        Cursor { epoch: self.epoch.clone(), revision: event.revision }
+    }
+}
+
+struct Stream {
+    /// The server ends the stream when its requests end.
+    _requests: mpsc::Sender<WatchRequest>,
+    responses: Streaming<WatchResponse>,
+}
+
+/// Why a stream ended.
+enum Broken {
+    /// For good: another attempt would end in the same way.
+    Ended(Error),
+    /// It may be resumed.
+    Lost { why: String, retry_after: Option<Duration> },
+    /// It did not begin in time; it may be tried again.
+    Silent,
+}
+
+impl Follow {
+    /// Begins to follow the log after a cursor, or from its head on. A failure here is final: whoever asked is
+    /// still there to be told.
+    pub(crate) async fn start(client: Client, after: Option<Cursor>) -> Result<Self, Error> {
+        let (stream, started) = open(&client, after).await.map_err(|broken| match broken {
+            Broken::Ended(error) => error,
+            Broken::Lost { why, .. } => client.refused(WHAT, Status::unavailable(why)),
+            Broken::Silent => client.silent(WHAT),
+        })?;
+        Ok(Self { client, after: started, stream: Some(stream), backoff: backoff() })
+    }
+
+    /// Up to where the log was handed out.
+    pub(crate) const fn after(&self) -> &Cursor {
+        &self.after
+    }
+
+    /// The next events. Waits for them, through lost connections.
+    pub(crate) async fn next(&mut self) -> Result<Batch, Error> {
+        loop {
+            let received = match &mut self.stream {
+                Some(stream) => receive(&self.client, stream).await,
+                None => self.resume().await.map(|()| None),
+            };
+            match received.and_then(|response| self.take(response)) {
+                Ok(Some(batch)) => return Ok(batch),
+                Ok(None) => {}
+                Err(Broken::Ended(error)) => return Err(error),
+                Err(Broken::Lost { why, retry_after }) => self.wait(&why, retry_after).await,
+                Err(Broken::Silent) => self.wait("no answer", None).await,
+            }
+        }
+    }
+
+    async fn resume(&mut self) -> Result<(), Broken> {
+        let (stream, started) = open(&self.client, Some(self.after.clone())).await?;
+        if started != self.after {
+            let why = format!("the server resumes after {started} instead of {}", self.after);
+            return Err(Broken::Lost { why, retry_after: None });
+        }
+        self.stream = Some(stream);
+        note(format_args!("reconnected; resuming after {}", self.after));
+        Ok(())
+    }
+
+    async fn wait(&mut self, why: &str, retry_after: Option<Duration>) {
+        self.stream = None;
+        let wait = self.backoff.next().unwrap_or(BACKOFF_MAX).max(retry_after.unwrap_or_default());
+        note(format_args!(
+            "connection lost ({}); reconnecting in {:.1}s to resume after {}",
+            plain(why),
+            wait.as_secs_f64(),
+            self.after
+        ));
+        tokio::time::sleep(wait).await;
+    }
+
+    fn take(&mut self, response: Option<Response>) -> Result<Option<Batch>, Broken> {
+        match response {
+            Some(Response::Events(range)) => self.advance(range),
+            Some(Response::Progress(cursor)) => {
+                if cursor.epoch == self.after.epoch && cursor.revision > self.after.revision {
+                    return Err(hole(&self.after, cursor.revision));
+                }
+                self.backoff = backoff();
+                Ok(None)
+            }
+            Some(Response::OutOfRange(gone)) => Err(Broken::Ended(cursor_gone(gone))),
+            Some(Response::Started(_) | Response::Metrics(_)) | None => Ok(None),
+        }
+    }
+
+    /// Drops what was handed out before, and refuses to step over a hole.
+    fn advance(&mut self, range: EventRange) -> Result<Option<Batch>, Broken> {
+        let mut events = range.events;
+        events.retain(|event| event.revision > self.after.revision);
+        let mut expected = self.after.revision;
+        for event in &events {
+            expected += 1;
+            if event.revision != expected {
+                return Err(hole(&self.after, event.revision));
+            }
+        }
+        let Some(last) = events.last() else { return Ok(None) };
+        self.after.revision = last.revision;
+        self.backoff = backoff();
+        Ok(Some(Batch { epoch: self.after.epoch.clone(), events }))
+    }
+}
+
+/// Opens a stream, and waits for where it begins.
+async fn open(client: &Client, after: Option<Cursor>) -> Result<(Stream, Cursor), Broken> {
+    let (requests, outbox) = mpsc::channel(1);
+    let add = AddTenant { tenant_id: String::new(), after, metrics: false };
+    let add = WatchRequest { request: Some(watch_request::Request::Add(add)) };
+    requests.try_send(add).expect("a new channel has room for one");
+    let begun = async {
+        let responses = client.watch().watch(ReceiverStream::new(outbox)).await;
+        let mut stream = Stream {
+            _requests: requests,
+            responses: responses.map_err(|status| broken(client, status))?.into_inner(),
+        };
+        loop {
+            match receive(client, &mut stream).await? {
+                Some(Response::Started(WatchStarted { after: Some(after), .. })) => {
+                    return Ok((stream, after));
+                }
+                Some(Response::Started(_)) => {
+                    return Err(Broken::Ended(Error::Answer { what: WHAT.into(), missing: "cursor" }));
+                }
+                Some(Response::OutOfRange(gone)) => return Err(Broken::Ended(cursor_gone(gone))),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(client.rpc_timeout(), begun).await.unwrap_or(Err(Broken::Silent))
+}
+
+async fn receive(client: &Client, stream: &mut Stream) -> Result<Option<Response>, Broken> {
+    match stream.responses.message().await {
+        Ok(Some(message)) => Ok(message.response),
+        Ok(None) => Err(Broken::Lost { why: "the server ended the stream".into(), retry_after: None }),
+        Err(status) => Err(broken(client, status)),
+    }
+}
+
+/// Whether another attempt may help. The network's failures arrive under many codes, the server's refusals under
+/// these.
+fn broken(client: &Client, status: Status) -> Broken {
+    match status.code() {
+        Code::Unauthenticated
+        | Code::PermissionDenied
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented => Broken::Ended(client.refused(WHAT, status)),
+        _ => Broken::Lost {
+            retry_after: status
+                .get_details_retry_info()
+                .and_then(|info| info.retry_delay)
+                .map(|at| at.min(BACKOFF_MAX)),
+            why: status.message().into(),
+        },
+    }
+}
+
+fn hole(after: &Cursor, revision: u64) -> Broken {
+    Broken::Lost {
+        why: format!("the stream stepped from {} to {revision}", after.revision),
+        retry_after: None,
+    }
+}
+
+fn cursor_gone(gone: OutOfRange) -> Error {
+    Error::CursorGone { reason: gone.reason, oldest: gone.oldest, head: gone.head }
+}
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(BACKOFF_MIN)
+        .with_max_delay(BACKOFF_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,154 @@
+//! Writes results to standard output, for people or for programs, and notes to standard error. Colours vanish
+//! where the stream is no terminal. It must not know where the results came from.
+
+pub(crate) mod agent;
+pub(crate) mod command;
+pub(crate) mod event;
+pub(crate) mod time;
+
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use anstream::AutoStream;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::{args::Format, error::Error};
+
+/// Standard output.
+pub(crate) struct Output {
+    format: Format,
+    stdout: AutoStream<io::Stdout>,
+}
+
+impl Output {
+    /// Standard output, in this format.
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, stdout: anstream::stdout() }
+    }
+
+    /// Whether programs read it.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Writes lines for people.
+    pub(crate) fn text(&mut self, text: impl Display) -> Result<(), Error> {
+        writeln!(self.stdout, "{text}").and_then(|()| self.stdout.flush()).map_err(Error::Write)
+    }
+
+    /// Writes a table for people.
+    pub(crate) fn table(&mut self, mut table: Table) -> Result<(), Error> {
+        if io::stdout().is_terminal() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+        self.text(rendered(table))
+    }
+
+    /// Writes one JSON document.
+    pub(crate) fn document(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        verbatim(&serde_json::to_string_pretty(value).map_err(|error| Error::Write(error.into()))?)
+    }
+
+    /// Writes one JSON object in a line, of a stream of them.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        verbatim(&serde_json::to_string(value).map_err(|error| Error::Write(error.into()))?)
+    }
+}
+
+/// The text of a table: two spaces between its columns, and none around it.
+fn rendered(mut table: Table) -> String {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    table.trim_fmt()
+}
+
+/// Writes to standard output past the filter for colours, which would take certain characters for theirs.
+fn verbatim(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Error::Write)
+}
+
+/// Tells something to people who may be looking on: on standard error, which is no part of the result.
+pub(crate) fn note(text: impl Display) {
+    // Where nobody listens, there is nobody to tell.
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// A text that comes from elsewhere, with its control characters made visible: it cannot steer the terminal, nor
+/// pretend to be several lines.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    // Besides control characters: what turns the direction of the text around, and what ends a line.
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '\t' => plain.push(' '),
+            '\n' => plain.push_str("\\n"),
+            '\r' => plain.push_str("\\r"),
+            c if steers(c) => plain.extend(c.escape_unicode()),
+            c => plain.push(c),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// At most so many characters of a text; the last of them says when there were more.
+pub(crate) fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars_max) {
+        None => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(text.chars().take(chars_max - 1).chain(['…']).collect()),
+    }
+}
+
+/// A table without lines, the form that both people and line-wise tools read.
+pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = bare_table();
+    table.set_header(header);
+    table
+}
+
+/// A table of fields and their values.
+pub(crate) fn bare_table() -> Table {
+    let mut table = Table::new();
+    // Colours are always there; the stream takes them away where they are not wanted.
+    table.load_style(presets::NOTHING).enforce_styling();
+    table.style_text_only();
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn control_characters_become_visible() {
+        assert_eq!(plain("\u{1b}[31mred\nnext\u{202e}"), "\\u{1b}[31mred\\nnext\\u{202e}");
+        assert!(matches!(plain("plain, ä and 語"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_keeps_a_control_character(text in any::<String>()) {
+            prop_assert!(!plain(&text).chars().any(char::is_control));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Reads the command line, carries it out, and says how that ended. Ctrl-C ends everything.
+
+use std::io::{self, Write as _};
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::{
+    access, agents,
+    args::{Cli, Topic},
+    client::Client,
+    command,
+    error::{Error, report},
+    events,
+    exit::Exit,
+    output::Output,
+};
+
+/// The whole program.
+pub(crate) fn main() -> Exit {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to be told where even this cannot be written.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    match carry_out(cli) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            report(&error);
+            error.exit()
+        }
+    }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    // Help and errors come before the flag is parsed, and are to obey it too.
+    if std::env::args_os().any(|arg| arg == "--no-color") {
+        anstream::ColorChoice::Never.write_global();
+        command = command.color(clap::ColorChoice::Never);
+    }
+    Cli::from_arg_matches(&command.try_get_matches()?)
+}
+
+fn carry_out(cli: Cli) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(Error::Start)?;
+    // On a thread of its own, so that Ctrl-C is heard while a reader of the output, or the writer of the input,
+    // makes it wait.
+    let work = runtime.spawn(dispatch(cli));
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = work => ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
+            ended = interrupted() => ended,
+        }
+    });
+    runtime.shutdown_background();
+    ended
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Error> {
+    let Cli { topic, global } = cli;
+    let mut output = Output::new(global.output);
+    match topic {
+        Topic::Completions { shell } => completions(shell),
+        Topic::Token(args) if args.tenant.is_some() => access::sign(args, &mut output),
+        Topic::Token(args) => access::issue(&Client::connect(&global).await?, args, &mut output).await,
+        Topic::Whoami => access::whoami(&Client::connect(&global).await?, &mut output).await,
+        Topic::Agents(what) => agents::run(&global, what, &mut output).await,
+        Topic::Command(what) => command::run(&global, what, &mut output).await,
+        Topic::Events(what) => events::run(&global, what, &mut output).await,
+    }
+}
+
+async fn interrupted() -> Result<(), Error> {
+    tokio::signal::ctrl_c().await.map_err(Error::Start)?;
+    Err(Error::Interrupted)
+}
+
+/// Prints the completion script. It is collected first, because its generator cannot fail to write.
+fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "signalbox", &mut script);
+    io::stdout().lock().write_all(&script).map_err(Error::Write)
+}
