@@ -26,14 +26,21 @@ fn update(sequence: u64, command_id: &str, state: ExecutionState) -> v1::Report 
 
 async fn state_of(client: &Client, command_id: &str) -> ExecutionState {
     let get = v1::GetCommandRequest { command_id: command_id.into() };
-    let command = client.commands().get_command(get).await.unwrap().into_inner().command.unwrap();
+    let command = client
+        .commands()
+        .get_command(get)
+        .await
+        .expect("it is known")
+        .into_inner()
+        .command
+        .expect("it is there");
     command.executions[0].state()
 }
 
 async fn next_state(watcher: &mut Watcher) -> String {
     let event = watcher.next_of("command.updated").await;
-    let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
-    data["new_state"].as_str().unwrap().to_owned()
+    let data: serde_json::Value = serde_json::from_slice(&event.data).expect("data is JSON");
+    data["new_state"].as_str().expect("a state is a word").to_owned()
 }
 
 #[tokio::test]
