@@ -1,5 +1,7 @@
 //! The agent against a scripted server on real sockets, and against real programs.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod binary;
 mod commands;
 mod observer;

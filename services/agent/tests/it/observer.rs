@@ -138,11 +138,11 @@ impl Observer {
     }
 
     fn states(&self) -> Vec<&StatusReport> {
-        let state = |said| match said {
-            &Said::Status(ref report) => Some(report),
+        let states = self.said.iter().filter_map(|said| match said {
+            Said::Status(report) => Some(report),
             _ => None,
-        };
-        self.said.iter().filter_map(state).collect()
+        });
+        states.collect()
     }
 
     async fn hear(&mut self) -> bool {
@@ -156,7 +156,7 @@ impl Observer {
                             category: record.category,
                             message: record.message,
                             data: serde_json::from_slice(&record.data).unwrap_or_default(),
-                        }))
+                        }));
                     }
                     Some(Body::Command(update)) => self.said.push(Said::Command(update)),
                     _ => self.said.push(Said::Other),
