@@ -4,22 +4,25 @@
 //!
 //! It must know neither dialects nor sessions: it is handed encoders and gives out members.
 
+mod backlog;
 mod board;
+mod connection;
 mod entry;
+mod gauges;
+mod group;
 mod mailbox;
 mod member;
+mod roster;
 mod shard;
 mod socket;
+mod straggler;
 mod subscribe;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod waiters;
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,11 +30,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     event::Event,
     interest::Interest,
-    upstream::{Health, UpstreamConfig},
+    upstream::{Credentials, Health, Upstream, UpstreamConfig},
 };
-use entry::Encoders;
+pub(crate) use backlog::Backlog;
+use connection::Connection;
+use gauges::Gauges;
 use mailbox::{LaneLimits, Mailbox};
-use tail::{Lease, Tail};
+pub(crate) use roster::Roster;
+use shard::{Context, Headcount, Inbox, Shard};
+use tail::Lease;
+pub(crate) use tail::{Defect, Tail};
 
 pub use board::{Board, MetricsBoard};
 pub use mailbox::{LatestSlot, Overflow};
@@ -102,14 +110,15 @@ pub struct Feeds {
 
 struct Inner {
     config: FeedConfig,
-    encoders: Encoders,
-    tails: Mutex<HashMap<String, Arc<Tail>>>,
-    health: watch::Sender<Health>,
+    roster: Arc<Roster>,
+    shards: Vec<Arc<Inbox>>,
+    health: watch::Receiver<Health>,
+    context: Arc<Context>,
 }
 
 impl Feeds {
-    /// Starts the upstream and the shards, which end with `shutdown` and are then done in `tasks`. Must be
-    /// called within a tokio runtime.
+    /// Starts the upstream and the shards. They end with `shutdown`, which drops every socket that is left,
+    /// and are then done in `tasks`. Must be called within a tokio runtime.
     #[must_use]
     pub fn start(
         config: FeedConfig,
@@ -118,20 +127,54 @@ impl Feeds {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
-        let _ = (upstream, tasks, shutdown);
-        let health = watch::Sender::new(Health::Healthy);
-        Self { inner: Arc::new(Inner { config, encoders: encoders.into(), tails: Mutex::default(), health }) }
+        let roster = Arc::new(Roster::new(config.clone(), encoders.len()));
+        let credentials = Credentials::new(upstream.keys.clone(), upstream.token_ttl);
+        let backlog = Backlog::new(upstream.channel.clone(), credentials.clone(), config.reads_at_once);
+        let context = Arc::new(Context {
+            config: config.clone(),
+            encoders: encoders.into(),
+            backlog: backlog.clone(),
+            gauges: Gauges::new(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        });
+        let shards = (0..shard_count(&config))
+            .map(|_| {
+                let inbox = Arc::new(Inbox::default());
+                tasks.spawn(Shard::new(Arc::clone(&context), Arc::clone(&inbox)).run());
+                inbox
+            })
+            .collect();
+        let upstream = Upstream {
+            config: upstream,
+            credentials,
+            roster: Arc::clone(&roster),
+            backlog,
+            heard: watch::Sender::new(false),
+        };
+        let health = upstream.start(tasks, shutdown);
+        Self { inner: Arc::new(Inner { config, roster, shards, health, context }) }
     }
 
     /// Takes over the write half of a new connection. Answers can be sent at once; events follow after
     /// [`Member::enter`] and [`Member::subscribe`].
+    ///
+    /// # Panics
+    ///
+    /// When the encoder is none of those given to [`Self::start`].
     #[must_use]
     pub fn join(&self, encoder: EncoderId, socket: impl Socket) -> (Member, Notices) {
-        let _ = (encoder, socket);
         let config = &self.inner.config;
+        let encoders = self.inner.context.encoders.len();
+        assert!(usize::from(encoder.0) < encoders, "encoder {} of {encoders}", encoder.0);
         let limits =
             LaneLimits { frames_max: config.control_frames_max, bytes_max: config.control_bytes_max };
         let mailbox = Arc::new(Mailbox::new(limits, config.lag_notice_after));
+        let shards = self.inner.shards.iter();
+        let shard = shards.min_by_key(|shard| shard.connections()).expect("there is at least one shard");
+        let headcount = Headcount::new(shard, &self.inner.context.gauges.members);
+        let connection = Connection::new(Arc::clone(&mailbox), encoder, Box::new(socket), headcount);
+        shard.push_arrival(connection);
         let member = Member {
             mailbox: Arc::clone(&mailbox),
             feeds: self.clone(),
@@ -143,10 +186,10 @@ impl Feeds {
     /// Whether the edge hears from the state service.
     #[must_use]
     pub fn upstream_health(&self) -> watch::Receiver<Health> {
-        self.inner.health.subscribe()
+        self.inner.health.clone()
     }
 
-    /// The latest measurements of a tenant's agents. Someone must be connected for the tenant.
+    /// The latest measurements of a tenant's agents. Somebody must be connected for the tenant.
     #[must_use]
     pub fn metrics(&self, tenant_id: &str) -> MetricsBoard {
         self.lease(tenant_id).tail().board()
@@ -171,15 +214,30 @@ impl Feeds {
     /// How many connections there are.
     #[must_use]
     pub fn live_sockets(&self) -> usize {
-        0
+        self.inner.shards.iter().map(|shard| shard.connections()).sum()
+    }
+
+    /// How many connections are not at the head, because they were blocked or resume from the past.
+    #[must_use]
+    pub fn stragglers(&self) -> u64 {
+        self.inner.context.gauges.stragglers_now()
+    }
+
+    /// How often a connection was blocked and had to leave its shard, since the start.
+    #[must_use]
+    pub fn fell_behind(&self) -> u64 {
+        self.inner.context.gauges.fell_behind_total()
     }
 
     /// Keeps a tenant followed.
     fn lease(&self, tenant_id: &str) -> Lease {
-        let mut tails = self.inner.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        let tail = tails.entry(tenant_id.to_owned()).or_insert_with(|| {
-            Arc::new(Tail::new(tenant_id, Arc::clone(&self.inner.encoders), &self.inner.config))
-        });
-        Lease::new(Arc::clone(tail))
+        self.inner.roster.lease(tenant_id)
+    }
+}
+
+fn shard_count(config: &FeedConfig) -> usize {
+    match config.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        shards => shards,
     }
 }

@@ -1,11 +1,28 @@
-//! The way to the state service: one stream that follows every tenant somebody is connected for.
+//! The way to the state service: one stream that follows every tenant somebody is connected for, opened again
+//! with growing waits whenever it is lost, and resumed where each tail ends.
 //!
-//! It must know no connection and no dialect.
+//! It must know no connection of the edge and no dialect.
 
-use std::time::Duration;
+mod credentials;
+mod health;
+mod stream;
 
+use std::{sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use signalbox_identity::Keys;
+use signalbox_proto::v1::watch_service_client::WatchServiceClient;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Channel, Endpoint};
+
+use crate::feed::{Backlog, Roster};
+pub(crate) use credentials::Credentials;
+pub use health::Health;
+use stream::Stream;
+
+/// Largest message from the state service: 256 events of 64 KiB, and the rest of a change.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// How the state service is followed.
 #[derive(Clone)]
@@ -16,9 +33,9 @@ pub struct UpstreamConfig {
     pub keys: Keys,
     /// How long such a credential holds. The stream is opened anew before it expires.
     pub token_ttl: Duration,
-    /// First wait before the stream is opened again; it doubles each time.
+    /// First wait before the stream is opened again; it doubles each time, with jitter.
     pub backoff_min: Duration,
-    /// Longest wait.
+    /// Longest wait, without its jitter.
     pub backoff_max: Duration,
     /// How long the stream may be lost before the edge calls itself degraded.
     pub degraded_after: Duration,
@@ -39,20 +56,8 @@ impl UpstreamConfig {
     }
 }
 
-/// Whether the edge hears from the state service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// It does, or has not been without for long.
-    Healthy,
-    /// It has not for longer than [`UpstreamConfig::degraded_after`].
-    Degraded {
-        /// Since when.
-        since: time::OffsetDateTime,
-    },
-}
-
 /// Prepares a connection to the state service, which is made with its first use and again whenever it is
-/// lost; a peer that has vanished is noticed within seconds.
+/// lost; a peer that has vanished is noticed within seconds. Must be called within a tokio runtime.
 ///
 /// # Errors
 ///
@@ -67,4 +72,64 @@ pub fn channel(url: &str) -> Result<Channel, tonic::transport::Error> {
         .keep_alive_while_idle(true)
         .http2_adaptive_window(true);
     Ok(endpoint.connect_lazy())
+}
+
+/// A client that takes the largest messages the state service sends.
+pub(crate) fn client(channel: Channel) -> WatchServiceClient<Channel> {
+    WatchServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+/// Follows the state service.
+pub(crate) struct Upstream {
+    pub(crate) config: UpstreamConfig,
+    pub(crate) credentials: Credentials,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) backlog: Backlog,
+    pub(crate) heard: watch::Sender<bool>,
+}
+
+impl Upstream {
+    /// Spawns the tasks that follow the state service and keep its health, until the shutdown.
+    pub(crate) fn start(self, tasks: &TaskTracker, shutdown: &CancellationToken) -> watch::Receiver<Health> {
+        let (sender, health) = watch::channel(Health::Healthy);
+        let degraded_after = self.config.degraded_after;
+        tasks.spawn(health::keep(self.heard.subscribe(), sender, degraded_after, shutdown.clone()));
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = self.run() => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+        health
+    }
+
+    async fn run(self) {
+        let mut waits = self.waits();
+        loop {
+            let ended = Stream::new(&self).run().await;
+            if *self.heard.borrow() {
+                waits = self.waits();
+            }
+            let Err(status) = ended else { continue };
+            self.heard(false);
+            let wait = waits.next().unwrap_or(self.config.backoff_max);
+            tracing::warn!(code = ?status.code(), message = status.message(), ?wait, "the state service is lost");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Notes whether the state service is heard from.
+    pub(crate) fn heard(&self, heard: bool) {
+        self.heard.send_if_modified(|held| std::mem::replace(held, heard) != heard);
+    }
+
+    fn waits(&self) -> ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(self.config.backoff_min)
+            .with_max_delay(self.config.backoff_max)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
 }

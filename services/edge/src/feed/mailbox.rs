@@ -182,8 +182,10 @@ impl Mailbox {
         if state.subscribe.as_ref().is_some_and(|held| !held.is_abandoned()) {
             return Err(subscribe);
         }
-        state.subscribe = Some(subscribe);
+        let abandoned = state.subscribe.replace(subscribe);
         self.wake_owner(&mut state);
+        drop(state);
+        drop(abandoned);
         Ok(())
     }
 
@@ -317,9 +319,12 @@ impl Mailbox {
             state.ending = Ending::Ended;
         }
         state.closed.get_or_insert(cause);
-        // Whoever waits for a subscription learns that there will be none.
-        state.subscribe = None;
         self.told.notify_one();
+        // Whoever waits for a subscription learns that there will be none; what it holds is the session's,
+        // and is dropped without the lock.
+        let subscribe = state.subscribe.take();
+        drop(state);
+        drop(subscribe);
     }
 
     fn wake_owner(&self, state: &mut State) {

@@ -9,7 +9,8 @@ use signalbox_proto::v1::Cursor;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use crate::interest::Interest;
+use super::mailbox::Mailbox;
+use crate::{frame::Frame, interest::Interest};
 
 /// A place in the past of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,5 +123,19 @@ impl Subscribe {
     /// Whether the session has given up waiting.
     pub(super) fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
+    }
+
+    /// Puts the confirmation into the lane and tells the session. No event of the new interest may have been
+    /// written yet.
+    pub(super) fn accept(self, mailbox: &Mailbox, started: Started) {
+        if let Some(frame) = Frame::texts(&(self.confirm)(&started)) {
+            mailbox.push_confirmation(frame.into_bytes());
+        }
+        // The session may have given up a moment ago; the interest is then as the confirmation says.
+        let _ = self.answer.send(Ok(started));
+    }
+
+    pub(super) fn refuse(self, error: SubscribeError) {
+        let _ = self.answer.send(Err(error));
     }
 }

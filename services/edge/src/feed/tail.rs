@@ -13,12 +13,12 @@ use std::{
 
 use signalbox_proto::v1;
 use time::OffsetDateTime;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::{
     FeedConfig,
     board::{BoardWriter, MetricsBoard},
-    entry::{Encoders, Entry},
+    entry::Entry,
     shard::Inbox,
     subscribe::Gap,
     waiters::Waiters,
@@ -88,12 +88,15 @@ impl Reader {
 pub(crate) struct Tail {
     tenant_id: Arc<str>,
     leases: AtomicUsize,
-    encoders: Encoders,
+    /// How many encoders there are.
+    encoders: usize,
     len_max: usize,
     bytes_max: usize,
     /// Bytes of all entries that live.
     meter: Arc<AtomicUsize>,
     state: Mutex<State>,
+    /// Generation and head, for those who wait for them.
+    head: watch::Sender<(u64, u64)>,
     /// Told when a reader has advanced.
     room: Notify,
     board: BoardWriter,
@@ -108,7 +111,7 @@ struct State {
 }
 
 impl Tail {
-    pub(super) fn new(tenant_id: &str, encoders: Encoders, config: &FeedConfig) -> Self {
+    pub(super) fn new(tenant_id: &str, encoders: usize, config: &FeedConfig) -> Self {
         Self {
             tenant_id: tenant_id.into(),
             leases: AtomicUsize::new(0),
@@ -122,6 +125,7 @@ impl Tail {
                 readers: Vec::new(),
                 waiters: Waiters::new(config.waiters_max),
             }),
+            head: watch::Sender::new((0, 0)),
             room: Notify::new(),
             board: BoardWriter::default(),
         }
@@ -152,16 +156,28 @@ impl Tail {
                 let oldest_cursor =
                     v1::Cursor { epoch: after.epoch.clone(), revision: oldest.saturating_sub(1) };
                 let gap = Gap { reason: "other_epoch".into(), oldest: oldest_cursor };
-                state.begin(after, oldest, Some(gap));
+                self.begin(&mut state, after, oldest, Some(gap));
             }
-            None => state.begin(after, oldest, None),
+            None => self.begin(&mut state, after, oldest, None),
         }
     }
 
     /// The log cannot be followed from where the tail ends: the tail begins anew at the head.
     pub(crate) fn restart(&self, gap: Gap, head: &v1::Cursor) {
         let oldest = gap.oldest.revision + 1;
-        self.lock().begin(head, oldest, Some(gap));
+        self.begin(&mut self.lock(), head, oldest, Some(gap));
+    }
+
+    fn begin(&self, state: &mut State, head: &v1::Cursor, oldest: u64, gap: Option<Gap>) {
+        let generation = state.log.as_ref().map_or(1, |log| log.generation + 1);
+        state.ring.clear();
+        state.log =
+            Some(Log { generation, epoch: head.epoch.as_str().into(), head: head.revision, oldest, gap });
+        self.head.send_replace((generation, head.revision));
+        for reader in &state.readers {
+            reader.position.store(head.revision, Ordering::Release);
+            reader.wake();
+        }
     }
 
     /// Appends events, in order; those that are there already are passed over. Waits while the ring is full
@@ -214,6 +230,7 @@ impl Tail {
             pushed.appended += 1;
         }
         if log.head != before {
+            self.head.send_replace((log.generation, log.head));
             state.readers.iter().for_each(|reader| reader.wake());
         }
         defect
@@ -235,12 +252,17 @@ impl Tail {
     }
 
     fn entry(&self, epoch: &Arc<str>, event: v1::Event) -> Entry {
-        let (revision, data_len) = (event.revision, event.data.len());
-        let event = Event::from_proto(epoch, event).unwrap_or_else(|error| {
+        let data_len = event.data.len();
+        Entry::new(self.read_event(epoch, event), data_len, self.encoders, &self.meter)
+    }
+
+    /// Reads an event; one that cannot be read keeps its place, and nothing matches it.
+    pub(super) fn read_event(&self, epoch: &Arc<str>, event: v1::Event) -> Event {
+        let revision = event.revision;
+        Event::from_proto(epoch, event).unwrap_or_else(|error| {
             tracing::error!(tenant_id = &*self.tenant_id, %error, "an event is shown to nobody");
             unreadable(epoch, &self.tenant_id, revision)
-        });
-        Entry::new(event, data_len, self.encoders.len(), &self.meter)
+        })
     }
 
     pub(crate) fn update_metrics(&self, agents: Vec<v1::AgentMetrics>) {
@@ -248,10 +270,6 @@ impl Tail {
     }
 
     // The readers' side.
-
-    pub(super) const fn encoders(&self) -> &Encoders {
-        &self.encoders
-    }
 
     pub(super) fn board(&self) -> MetricsBoard {
         self.board.reader()
@@ -285,10 +303,21 @@ impl Tail {
         self.room.notify_one();
     }
 
-    /// The shard has written everything up to this revision.
-    pub(super) fn advance(&self, reader: &Reader, position: u64) {
-        reader.position.store(position, Ordering::Release);
+    /// The shard has written everything up to this revision of this generation.
+    pub(super) fn advance(&self, reader: &Reader, generation: u64, position: u64) {
+        let state = self.lock();
+        if state.log.as_ref().is_some_and(|log| log.generation == generation) {
+            reader.position.store(position, Ordering::Release);
+        }
+        drop(state);
         self.room.notify_one();
+    }
+
+    /// Waits until the head is at least this, or the tail has begun anew.
+    pub(super) async fn reached(&self, generation: u64, revision: u64) {
+        let mut changed = self.head.subscribe();
+        // Fails only when the tail is gone, and the caller holds it.
+        let _ = changed.wait_for(|(now, head)| *now != generation || *head >= revision).await;
     }
 
     /// At most `len_max` entries after a revision, up to `until`.
@@ -320,16 +349,6 @@ impl Tail {
         }
         let found = state.ring.iter().find(|entry| entry.event.committed_at >= at);
         Some(found.map_or_else(|| state.log.as_ref().map_or(0, |log| log.head), |entry| entry.revision() - 1))
-    }
-}
-
-impl State {
-    fn begin(&mut self, head: &v1::Cursor, oldest: u64, gap: Option<Gap>) {
-        let generation = self.log.as_ref().map_or(1, |log| log.generation + 1);
-        self.ring.clear();
-        self.log =
-            Some(Log { generation, epoch: head.epoch.as_str().into(), head: head.revision, oldest, gap });
-        self.readers.iter().for_each(|reader| reader.wake());
     }
 }
 

@@ -1,0 +1,174 @@
+//! Following the state service through everything that can go wrong with it.
+
+use std::time::Duration;
+
+use signalbox_proto::v1;
+
+use super::rig::{Received, Rig, TENANT, config, event, everything, soon};
+use crate::{
+    feed::{FeedConfig, MemberNotice, Start, SubscribeError},
+    upstream::Health,
+};
+
+#[tokio::test]
+async fn a_lost_stream_is_resumed_without_loss_or_repeat() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    for round in 0..5 {
+        for _ in 0..50 {
+            rig.append("a", 10);
+        }
+        rig.state.disconnect();
+        for _ in 0..50 {
+            rig.append("a", 10);
+        }
+        let last = (round + 1) * 100;
+        assert_eq!(client.until(last).await, (last - 99..=last).collect::<Vec<_>>());
+    }
+    assert!(rig.state.watches() >= 2);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn revisions_that_are_lost_or_repeated_on_the_way_are_repaired() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    rig.state.hide(3);
+    rig.state.double(5);
+    rig.state.hide(8);
+    rig.state.hide(9);
+    for _ in 0..12 {
+        rig.append("a", 10);
+    }
+    assert_eq!(client.until(12).await, (1..=12).collect::<Vec<_>>());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn another_incarnation_of_the_log_is_a_gap_for_everybody() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    for _ in 0..10 {
+        rig.append("a", 10);
+    }
+    client.until(10).await;
+    rig.state.restore(TENANT, 4);
+    let notice = client.notice().await;
+    let MemberNotice::Gap(gap) = notice else { panic!("a gap, not {notice:?}") };
+    assert_eq!((gap.reason.as_str(), gap.oldest), ("other_epoch", rig.state.cursor(TENANT, 0)));
+    // The revisions of the new log begin below those that were seen of the old one.
+    let last = rig.append("a", 10);
+    assert_eq!(last, 5);
+    assert_eq!(client.until(last).await, [5]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_compacted_beyond_the_edge_is_a_gap() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    rig.append("a", 10);
+    client.until(1).await;
+    rig.state.set_down(true);
+    for _ in 0..10 {
+        rig.append("a", 10);
+    }
+    rig.state.compact(TENANT, 8);
+    rig.state.set_down(false);
+    let notice = client.notice().await;
+    assert!(matches!(&notice, MemberNotice::Gap(gap) if gap.reason == "compacted"), "{notice:?}");
+    let last = rig.append("a", 10);
+    assert_eq!(client.until(last).await, [last]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn health_is_told_after_a_while_and_sockets_stay() {
+    let rig = Rig::start(config()).await;
+    let mut health = rig.feeds.upstream_health();
+    let mut client = rig.connect().await;
+    client.watch().await;
+    assert_eq!(*health.borrow(), Health::Healthy);
+    rig.state.set_down(true);
+    let degraded = soon(health.wait_for(|health| *health != Health::Healthy)).await.unwrap().to_owned();
+    assert!(matches!(degraded, Health::Degraded { since } if since <= signalbox_telemetry::now()));
+    client.member.send("\"still here\"").unwrap();
+    assert_eq!(client.next().await, Received::text("\"still here\""));
+    rig.append("a", 1);
+    rig.state.set_down(false);
+    soon(health.wait_for(|health| *health == Health::Healthy)).await.unwrap();
+    assert_eq!(client.until(1).await, [1]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_waits_for_the_log_but_not_for_ever() {
+    let rig = Rig::start(FeedConfig { subscribe_timeout: Duration::from_millis(300), ..config() }).await;
+    rig.state.set_down(true);
+    let mut client = rig.connect().await;
+    assert_eq!(client.subscribe(everything(), Start::Live).await, Err(SubscribeError::Unavailable));
+    rig.state.set_down(false);
+    // Each try waits for a while; the stream is opened again meanwhile.
+    let started = loop {
+        if let Ok(started) = client.subscribe(everything(), Start::Live).await {
+            break started;
+        }
+    };
+    client.expect_confirmation(&started).await;
+    let last = rig.append("a", 1);
+    assert_eq!(client.until(last).await, [last]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_is_followed_while_somebody_is_there_and_a_while_longer() {
+    let rig = Rig::start(FeedConfig { linger: Duration::from_millis(20), ..config() }).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    soon(rig.state.wait_followed(&[TENANT])).await;
+    drop(client);
+    soon(rig.state.wait_followed(&[])).await;
+    // And again, from the head of that moment on.
+    rig.append("a", 1);
+    let mut client = rig.connect().await;
+    assert_eq!(client.watch().await.cursor.revision, 1);
+    rig.append("a", 1);
+    assert_eq!(client.until(2).await, [2]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn the_latest_measurements_arrive_on_the_board() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    let mut board = rig.feeds.metrics(TENANT);
+    let load = |load| v1::AgentMetrics {
+        agent_id: "a".into(),
+        values: [("current_load".to_owned(), load)].into(),
+        ..Default::default()
+    };
+    rig.state.set_metrics(TENANT, vec![load(0.5)]);
+    soon(board.changed()).await.unwrap();
+    assert_eq!(board.latest().agents["a"].values["current_load"], 0.5);
+    rig.state.append(TENANT, v1::Event { r#type: "agent.deleted".into(), ..event("a", 1) });
+    soon(board.changed()).await.unwrap();
+    assert!(board.latest().agents.is_empty());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_keeps_its_place_and_is_shown_to_nobody() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    rig.append("a", 1);
+    rig.state.append(TENANT, v1::Event { data: b"no json".as_slice().into(), ..event("a", 1) });
+    let last = rig.append("a", 1);
+    assert_eq!(client.until(last).await, [1, 3]);
+    rig.stop().await;
+}

@@ -1,0 +1,180 @@
+//! One stream from the state service, from its opening to its end: adds and removes tenants as they are
+//! needed, and appends what arrives to their tails.
+//!
+//! It must know no connection of the edge.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use signalbox_proto::v1::{self, watch_request::Request, watch_response::Response};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{Upstream, client};
+use crate::feed::{Defect, Gap, Tail};
+
+/// How many requests wait for the connection; what is beyond waits in the list of the tenants.
+const REQUESTS_LEN: usize = 64;
+/// How long the state service may take to accept the stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What one stream follows.
+pub(super) struct Stream<'a> {
+    upstream: &'a Upstream,
+    tenants: HashMap<Arc<str>, Arc<Tail>>,
+    /// Requests that are not on their way yet.
+    pending: VecDeque<v1::WatchRequest>,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(upstream: &'a Upstream) -> Self {
+        Self { upstream, tenants: HashMap::new(), pending: VecDeque::new() }
+    }
+
+    /// Follows every tenant of the roster; returns when the credential is about to expire.
+    ///
+    /// # Errors
+    ///
+    /// The status with which the stream has ended.
+    pub(super) async fn run(mut self) -> Result<(), Status> {
+        let roster = &self.upstream.roster;
+        let (requests, outgoing) = mpsc::channel(REQUESTS_LEN);
+        let request = self.upstream.credentials.sign(ReceiverStream::new(outgoing))?;
+        let mut client = client(self.upstream.config.channel.clone());
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, client.watch(request)).await;
+        let mut responses =
+            opened.map_err(|_| Status::deadline_exceeded("the stream was not accepted"))??.into_inner();
+        self.add_new();
+        if self.tenants.is_empty() {
+            self.upstream.heard(true);
+        }
+        let renewal = tokio::time::sleep(self.upstream.config.token_ttl.mul_f64(0.8));
+        tokio::pin!(renewal);
+        let mut sweep = tokio::time::interval(roster.sweep_interval().max(Duration::from_millis(1)));
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        sweep.reset();
+        loop {
+            tokio::select! {
+                permit = requests.reserve(), if !self.pending.is_empty() => {
+                    let permit = permit.map_err(|_| Status::unavailable("the stream takes no more requests"))?;
+                    if let Some(request) = self.pending.pop_front() {
+                        permit.send(request);
+                    }
+                }
+                response = responses.message() => match response? {
+                    Some(response) => {
+                        self.upstream.heard(true);
+                        self.handle(response).await?;
+                    }
+                    None => return Err(Status::unavailable("the stream has ended")),
+                },
+                () = roster.added() => self.add_new(),
+                _ = sweep.tick() => self.remove_idle(),
+                () = &mut renewal => return Ok(()),
+            }
+        }
+    }
+
+    fn add_new(&mut self) {
+        for tail in self.upstream.roster.all() {
+            let known = self.tenants.get(tail.tenant_id()).is_some_and(|known| Arc::ptr_eq(known, &tail));
+            if !known {
+                self.add(&tail);
+                self.tenants.insert(Arc::clone(tail.tenant_id()), tail);
+            }
+        }
+    }
+
+    fn add(&mut self, tail: &Tail) {
+        let add =
+            v1::AddTenant { tenant_id: tail.tenant_id().to_string(), after: tail.resume(), metrics: true };
+        self.pending.push_back(v1::WatchRequest { request: Some(Request::Add(add)) });
+    }
+
+    fn remove_idle(&mut self) {
+        for tail in self.upstream.roster.sweep() {
+            self.tenants.remove(tail.tenant_id());
+            let remove = v1::RemoveTenant { tenant_id: tail.tenant_id().to_string() };
+            self.pending.push_back(v1::WatchRequest { request: Some(Request::Remove(remove)) });
+        }
+    }
+
+    async fn handle(&mut self, response: v1::WatchResponse) -> Result<(), Status> {
+        let Some(tail) = self.tenants.get(response.tenant_id.as_str()).cloned() else { return Ok(()) };
+        let missing = |field| Status::internal(format!("{field} is missing in a response"));
+        match response.response {
+            Some(Response::Started(started)) => {
+                let after = started.after.ok_or_else(|| missing("started.after"))?;
+                tail.started(&after, started.oldest);
+            }
+            Some(Response::Events(range)) => self.append(&tail, range.events).await,
+            Some(Response::Progress(cursor)) => self.compare(&tail, &cursor).await,
+            Some(Response::OutOfRange(out)) => {
+                let oldest = out.oldest.ok_or_else(|| missing("out_of_range.oldest"))?;
+                let head = out.head.ok_or_else(|| missing("out_of_range.head"))?;
+                tracing::warn!(
+                    tenant_id = &**tail.tenant_id(),
+                    reason = out.reason,
+                    "a log begins anew at {head}"
+                );
+                tail.restart(Gap { reason: out.reason, oldest }, &head);
+                self.add(&tail);
+            }
+            Some(Response::Metrics(snapshot)) => tail.update_metrics(snapshot.agents),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Appends events; where revisions are missing, they are read from the log.
+    async fn append(&self, tail: &Tail, events: Vec<v1::Event>) {
+        let Some(last) = events.last().map(|event| event.revision) else { return };
+        match tail.push(events).await {
+            Ok(pushed) if pushed.repeated > 0 => {
+                let repeated = pushed.repeated;
+                tracing::error!(
+                    tenant_id = &**tail.tenant_id(),
+                    repeated,
+                    "events were repeated by the upstream"
+                );
+                metrics::counter!("signalbox_edge_log_defects_total", "kind" => "repeat").increment(1);
+            }
+            // Late events of a tenant that was removed and added again come before its new beginning.
+            Ok(_) | Err(Defect::NotStarted) => {}
+            Err(Defect::Hole { after }) => self.repair(tail, after, last).await,
+        }
+    }
+
+    /// Everything up to the cursor was sent: the tail must have it.
+    async fn compare(&self, tail: &Tail, cursor: &v1::Cursor) {
+        let Some(resume) = tail.resume() else { return };
+        if resume.epoch == cursor.epoch && resume.revision < cursor.revision {
+            self.repair(tail, resume.revision, cursor.revision).await;
+        }
+    }
+
+    /// Reads what is missing from the log.
+    async fn repair(&self, tail: &Tail, after: u64, until: u64) {
+        tracing::error!(tenant_id = &**tail.tenant_id(), after, until, "events are missing; reading them");
+        metrics::counter!("signalbox_edge_log_defects_total", "kind" => "hole").increment(1);
+        while let Some(cursor) = tail.resume()
+            && cursor.revision < until
+        {
+            match self.upstream.backlog.clone().read_after(Arc::clone(tail.tenant_id()), cursor).await {
+                // A page is consecutive from the tail's end on, so that it cannot be refused.
+                Ok(events) => {
+                    let _ = tail.push(events).await;
+                }
+                Err(gap) => {
+                    let head = v1::Cursor { epoch: gap.oldest.epoch.clone(), revision: until };
+                    tail.restart(gap, &head);
+                    return;
+                }
+            }
+        }
+    }
+}
