@@ -136,12 +136,15 @@ pub struct Manners {
     pub pings_by_message: bool,
     /// Whether whatever the client sends is read and ignored.
     pub ignores_messages: bool,
-    /// Whether each topic of a subscription counts towards the limit, or each name.
-    pub counts_topics: bool,
+    /// Whether subscriptions are channels, each on its own: each counts towards the limit, and leaving one
+    /// leaves the others. Elsewhere they are one set, out of which parts may be taken.
+    pub has_channels: bool,
     /// Whether it has a message for the health of the whole, sent from time to time to its subscribers.
     pub tells_system_status: bool,
     /// Whether every answer to a command has an id, made by the server where the message had none.
     pub makes_request_ids: bool,
+    /// Whether a command is followed to its end, to tell whoever issued it that it failed.
+    pub follows_commands: bool,
 }
 
 /// The types of the catalog that are of one of these kinds, in the catalog's order.

@@ -1,8 +1,20 @@
 //! The WebSocket edge: follows the logs of the state service, and translates them for people.
 
+pub mod calls;
+pub mod config;
 pub mod dialect;
 pub mod event;
 pub mod feed;
 pub mod frame;
 pub mod interest;
+pub mod limits;
+pub mod server;
+pub mod session;
 pub mod upstream;
+
+#[cfg(test)]
+#[path = "../tests/support/scripted.rs"]
+mod scripted;
+
+pub use config::Config;
+pub use server::{Error, Server};

@@ -60,9 +60,10 @@ impl Dialect for Aisoc {
             anonymous: false,
             pings_by_message: true,
             ignores_messages: false,
-            counts_topics: false,
+            has_channels: false,
             tells_system_status: false,
             makes_request_ids: false,
+            follows_commands: false,
         }
     }
 

@@ -51,6 +51,10 @@ pub enum Code {
     NotServed,
     /// The cursor is too old, or of another incarnation of the log.
     CursorExpired,
+    /// An agent did not carry a command out.
+    CommandFailed,
+    /// An agent did not carry a command out in time, or its fate is not known.
+    CommandTimedOut,
     /// The state service cannot be reached or has no room; it may be asked again.
     Unavailable,
     /// A defect of the server.
@@ -71,6 +75,20 @@ impl Code {
     #[must_use]
     pub const fn close_code(self, dialect: DialectId) -> u16 {
         self.row(dialect).1
+    }
+
+    /// The reason in the close frame.
+    #[must_use]
+    pub const fn close_reason(self, dialect: DialectId) -> &'static str {
+        match self {
+            Self::Expired if matches!(dialect, DialectId::SentinelOps) => "Token expired",
+            Self::Unauthenticated | Self::Expired => "Unauthorized",
+            Self::Forbidden => "Insufficient permissions",
+            Self::RateLimited => "Rate limited",
+            Self::TooManyConnections => "Too many connections",
+            Self::Unavailable | Self::Internal => "Server error",
+            _ => "Policy violation",
+        }
     }
 
     const fn row(self, dialect: DialectId) -> Row {
@@ -96,6 +114,8 @@ impl Code {
                 ("RATE_LIMITED", 4003)
             }
             Self::CursorExpired => ("CURSOR_EXPIRED", CLOSE_POLICY),
+            Self::CommandFailed => ("COMMAND_FAILED", CLOSE_POLICY),
+            Self::CommandTimedOut => ("TIMEOUT", CLOSE_POLICY),
             Self::Unavailable | Self::Internal => ("INTERNAL_ERROR", CLOSE_INTERNAL),
         }
     }
@@ -112,6 +132,8 @@ impl Code {
             Self::RateLimited | Self::TooManySubscriptions => ("RATE_LIMIT_EXCEEDED", CLOSE_POLICY),
             Self::TooManyConnections => ("CONNECTION_LIMIT_EXCEEDED", CLOSE_POLICY),
             Self::CursorExpired => ("CURSOR_EXPIRED", CLOSE_POLICY),
+            Self::CommandFailed => ("COMMAND_FAILED", CLOSE_POLICY),
+            Self::CommandTimedOut => ("TIMEOUT", CLOSE_POLICY),
             Self::Unavailable => ("SERVICE_UNAVAILABLE", CLOSE_INTERNAL),
             Self::Internal => ("INTERNAL_ERROR", CLOSE_INTERNAL),
         }
@@ -130,6 +152,8 @@ impl Code {
             Self::TooManyConnections => ("CONNECTION_LIMIT_EXCEEDED", CLOSE_POLICY),
             Self::TooManySubscriptions => ("SUBSCRIPTION_LIMIT_EXCEEDED", CLOSE_POLICY),
             Self::CursorExpired => ("CURSOR_EXPIRED", CLOSE_POLICY),
+            Self::CommandFailed => ("COMMAND_FAILED", CLOSE_POLICY),
+            Self::CommandTimedOut => ("TIMEOUT", CLOSE_POLICY),
             Self::Unavailable => ("SERVICE_UNAVAILABLE", CLOSE_INTERNAL),
             Self::Internal => ("INTERNAL_ERROR", CLOSE_INTERNAL),
         }

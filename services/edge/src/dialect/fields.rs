@@ -9,8 +9,8 @@ use signalbox_proto::v1::Cursor;
 
 use super::{Code, Refusal};
 
-/// Longest id of a message, in characters.
-const MESSAGE_ID_LEN_MAX: usize = 128;
+/// Longest id of a message, in bytes: with the connection's id it makes an idempotency key.
+const MESSAGE_ID_LEN_MAX: usize = 64;
 /// As much of a wrong value as an error shows, in characters.
 const SHOWN_LEN_MAX: usize = 64;
 
@@ -72,10 +72,10 @@ impl<'a> Fields<'a> {
 
     /// The id of the message, where it has a good one.
     pub(crate) fn message_id(&self) -> Read<Option<&'a str>> {
-        let expected = format!("a string of up to {MESSAGE_ID_LEN_MAX} characters");
+        let expected = format!("a string of up to {MESSAGE_ID_LEN_MAX} bytes");
         match self.present("id") {
             None => Ok(None),
-            Some(Value::String(id)) if id.chars().count() <= MESSAGE_ID_LEN_MAX => Ok(Some(id)),
+            Some(Value::String(id)) if id.len() <= MESSAGE_ID_LEN_MAX => Ok(Some(id)),
             Some(_) => Err(self.refuse("id", &expected)),
         }
     }

@@ -28,9 +28,10 @@ impl Dialect for FreeAgentics {
             anonymous: false,
             pings_by_message: false,
             ignores_messages: false,
-            counts_topics: false,
+            has_channels: false,
             tells_system_status: false,
             makes_request_ids: true,
+            follows_commands: true,
         }
     }
 

@@ -53,9 +53,10 @@ impl Dialect for Projects {
             anonymous: false,
             pings_by_message: true,
             ignores_messages: false,
-            counts_topics: true,
+            has_channels: true,
             tells_system_status: false,
             makes_request_ids: false,
+            follows_commands: false,
         }
     }
 
@@ -87,7 +88,6 @@ impl Dialect for Projects {
                 }
                 Some(data)
             }
-            Notice::Ending(ending) => Some(error(ending.code, &ending.message)),
             Notice::Usage { usage, refused: true, .. } => {
                 let message = format!("Message rate limit of {} a minute exceeded", usage.limit);
                 Some(error(Code::RateLimited, &message))
@@ -100,20 +100,16 @@ impl Dialect for Projects {
                 data["oldest_cursor"] = (*oldest).into();
                 Some(data)
             }
-            // The document has no message for the health of the whole, and its clients expect none.
+            // The document has no message for the health of the whole nor for a refused connection; the close
+            // frame's reason tells the latter.
             _ => return None,
         };
         let r#type = if data.is_some() { "error" } else { "ping" };
         Some(json(&Message { r#type, data, timestamp: Stamp(now), cursor: None }))
     }
 
-    fn names_of(&self, types: &[&'static str]) -> Vec<Selection> {
-        let held = |kind: &&str| types_of_kind(kind).iter().all(|event_type| types.contains(event_type));
-        KINDS
-            .iter()
-            .filter(|kind| held(kind))
-            .map(|kind| selection(&format!("{kind}.*"), kind, None))
-            .collect()
+    fn names_of(&self, _types: &[&'static str]) -> Vec<Selection> {
+        Vec::new()
     }
 }
 

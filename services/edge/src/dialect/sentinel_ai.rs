@@ -33,9 +33,10 @@ impl Dialect for SentinelAi {
             anonymous: true,
             pings_by_message: false,
             ignores_messages: true,
-            counts_topics: false,
+            has_channels: false,
             tells_system_status: false,
             makes_request_ids: false,
+            follows_commands: false,
         }
     }
 

@@ -28,9 +28,10 @@ impl Dialect for SentinelOps {
             anonymous: false,
             pings_by_message: false,
             ignores_messages: false,
-            counts_topics: false,
+            has_channels: false,
             tells_system_status: true,
             makes_request_ids: false,
+            follows_commands: false,
         }
     }
 

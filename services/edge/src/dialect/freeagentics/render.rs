@@ -71,16 +71,16 @@ pub(super) fn notice(notice: &Notice<'_>, now: OffsetDateTime) -> Option<String>
         Notice::Ready(ready) => (
             "connection_established",
             json!({
-                "client_id": ready.client_id,
+                "client_id": format!("client_{}", ready.client_id),
                 "pooled": true,
-                "session_id": ready.connection_id,
+                "session_id": format!("session_{}", ready.connection_id),
                 "server_version": SERVER_VERSION,
             }),
         ),
         Notice::Pool(pool) => (
             "connection_pool_info",
             json!({
-                "pool_id": pool.pool_id,
+                "pool_id": format!("pool_{}", pool.pool_id),
                 "active_connections": pool.active,
                 "max_connections": pool.max,
                 "pool_utilization": utilization(pool.active, pool.max),

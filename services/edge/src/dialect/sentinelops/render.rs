@@ -113,7 +113,7 @@ fn connection(ready: Ready<'_>, now: OffsetDateTime) -> Value {
     let capabilities: &[&str] =
         if ready.may_command { &["subscribe", "request", "command"] } else { &["subscribe", "request"] };
     json!({
-        "connection_id": ready.connection_id,
+        "connection_id": format!("conn_{}", ready.connection_id),
         "server_time": Stamp(now),
         "capabilities": capabilities,
     })

@@ -1,0 +1,329 @@
+//! Calls to the state service on behalf of a connection's user, with the user's own credential, so that the
+//! state service judges them itself.
+//!
+//! It must know no dialect and no connection.
+
+mod error;
+mod shape;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+use signalbox_identity::{Keys, Principal, Role, TokenRequest};
+use signalbox_proto::{to_time, v1};
+use time::OffsetDateTime;
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+
+pub use error::CallError;
+
+use crate::dialect::request::{Ask, Change, Page};
+use v1::{
+    access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
+    command_service_client::CommandServiceClient, resource_service_client::ResourceServiceClient,
+};
+
+/// How long the edge's own credential holds, with which it asks whose an API key is.
+const OWN_TOKEN_TTL: time::Duration = time::Duration::minutes(1);
+/// Name under which the edge asks.
+const OWN_SUBJECT: &str = "edge";
+/// Largest page of a list.
+const PAGE_SIZE_MAX: u32 = 1000;
+
+/// The state service, as users call it. Cheap to clone.
+#[derive(Clone)]
+pub struct Calls {
+    channel: Channel,
+    keys: Keys,
+    timeout: Duration,
+}
+
+/// On whose behalf a call is made.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user's credential.
+    pub credential: SecretString,
+    /// W3C `traceparent` of the work; empty for none.
+    pub traceparent: String,
+}
+
+/// A command to be issued.
+#[derive(Debug, Clone)]
+pub struct NewCommand {
+    /// What to do.
+    pub name: String,
+    /// Which agent.
+    pub agent_id: String,
+    /// Arguments.
+    pub parameters: Map<String, Value>,
+    /// How long it may take, in milliseconds; the state service's choice when 0.
+    pub timeout_ms: u32,
+    /// Repeating the call with the same key has no further effect.
+    pub idempotency_key: String,
+}
+
+/// An agent, as the edge needs to know it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentSummary {
+    /// Its id.
+    pub agent_id: String,
+    /// Its word on its program.
+    pub status: &'static str,
+    /// The server's observation of its session.
+    pub connectivity: &'static str,
+}
+
+impl Calls {
+    /// Calls over this channel, each bounded by the timeout.
+    #[must_use]
+    pub const fn new(channel: Channel, keys: Keys, timeout: Duration) -> Self {
+        Self { channel, keys, timeout }
+    }
+
+    /// Makes a command durable.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn issue(&self, caller: &Caller, new: NewCommand) -> Result<v1::Command, CallError> {
+        let parameters = serde_json::to_vec(&new.parameters).map_err(|_| CallError::internal())?;
+        let request = v1::IssueCommandRequest {
+            name: new.name,
+            parameters: parameters.into(),
+            target: Some(v1::issue_command_request::Target::AgentId(new.agent_id)),
+            timeout_ms: new.timeout_ms,
+            idempotency_key: new.idempotency_key,
+        };
+        let mut client = CommandServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.issue_command(self.request(caller, request)?)).await?;
+        response.command.ok_or_else(CallError::internal)
+    }
+
+    /// Reads a command.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn command(&self, caller: &Caller, command_id: &str) -> Result<v1::Command, CallError> {
+        let request = v1::GetCommandRequest { command_id: command_id.to_owned() };
+        let mut client = CommandServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.get_command(self.request(caller, request)?)).await?;
+        response.command.ok_or_else(CallError::internal)
+    }
+
+    /// Changes a resource, and answers with it as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        change: &Change,
+        idempotency_key: String,
+    ) -> Result<Map<String, Value>, CallError> {
+        let merge_patch = serde_json::to_vec(&change.patch).map_err(|_| CallError::internal())?;
+        let request = v1::UpdateResourceRequest {
+            kind: change.kind.to_owned(),
+            id: change.id.clone(),
+            merge_patch: merge_patch.into(),
+            expected_version: 0,
+            idempotency_key,
+        };
+        let mut client = ResourceServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.update_resource(self.request(caller, request)?)).await;
+        let resource = response.map_err(|error| error.about(change.kind))?.resource;
+        resource.map(|resource| shape::resource(&resource)).ok_or_else(CallError::internal)
+    }
+
+    /// Answers a question about present state. [`Ask::System`] is not for the state service.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn ask(&self, caller: &Caller, ask: &Ask) -> Result<Map<String, Value>, CallError> {
+        match ask {
+            Ask::Agent(agent_id) => self.agent(caller, agent_id).await,
+            Ask::Agents { selector, page } => self.agents(caller, selector, page).await,
+            Ask::Command(command_id) => {
+                let command = self.command(caller, command_id).await?;
+                Ok(shape::one("command", shape::command(&command), None))
+            }
+            Ask::Commands { agent_id, page } => self.commands(caller, agent_id, page).await,
+            Ask::Resource { kind, id } => {
+                self.resource(caller, kind, id).await.map_err(|error| error.about(kind))
+            }
+            Ask::Resources { kind, attributes, page } => {
+                self.resources(caller, kind, attributes, page).await.map_err(|error| error.about(kind))
+            }
+            Ask::System => Err(CallError::internal()),
+        }
+    }
+
+    /// Every agent of the caller's tenant, up to a number.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn all_agents(&self, caller: &Caller, len_max: usize) -> Result<Vec<AgentSummary>, CallError> {
+        let mut agents = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request =
+                v1::ListAgentsRequest { page_size: PAGE_SIZE_MAX, page_token, selector: String::new() };
+            let mut client = AgentServiceClient::new(self.channel.clone());
+            let response = self.bounded(client.list_agents(self.request(caller, request)?)).await?;
+            agents.extend(response.agents.iter().map(|agent| AgentSummary {
+                agent_id: agent.agent_id.clone(),
+                status: agent.status().word(),
+                connectivity: agent.connectivity().word(),
+            }));
+            page_token = response.next_page_token;
+            if page_token.is_empty() || agents.len() >= len_max {
+                agents.truncate(len_max);
+                return Ok(agents);
+            }
+        }
+    }
+
+    /// Says whose API key this is.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn authenticate(
+        &self,
+        credential: &SecretString,
+        now: OffsetDateTime,
+    ) -> Result<Principal, CallError> {
+        let own = TokenRequest {
+            subject: OWN_SUBJECT.into(),
+            tenant_id: "*".into(),
+            role: Role::Service,
+            ttl: OWN_TOKEN_TTL,
+        };
+        let own = self.keys.issue(&own, now).map_err(|_| CallError::internal())?;
+        let caller = Caller { credential: own.into(), traceparent: String::new() };
+        let request = v1::AuthenticateRequest { credential: credential.expose_secret().to_owned() };
+        let mut client = AccessServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.authenticate(self.request(&caller, request)?)).await?;
+        let role = Role::ALL.into_iter().find(|role| role.word() == response.role().word());
+        Ok(Principal {
+            role: role.ok_or_else(CallError::internal)?,
+            // A key without an end outlives every connection.
+            expires_at: response
+                .expires_at
+                .as_ref()
+                .and_then(to_time)
+                .unwrap_or_else(|| now + time::Duration::weeks(52 * 100)),
+            subject: response.subject,
+            tenant_id: response.tenant_id,
+            fingerprint: None,
+        })
+    }
+
+    async fn agent(&self, caller: &Caller, agent_id: &str) -> Result<Map<String, Value>, CallError> {
+        let request = v1::GetAgentRequest { agent_id: agent_id.to_owned() };
+        let mut client = AgentServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.get_agent(self.request(caller, request)?)).await?;
+        let mut agent = shape::agent(&response.agent.ok_or_else(CallError::internal)?);
+        if let Some(metrics) = &response.metrics {
+            agent.insert("metrics".into(), shape::metrics(metrics).into());
+        }
+        Ok(shape::one("agent", agent, response.cursor.as_ref()))
+    }
+
+    async fn agents(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        page: &Page,
+    ) -> Result<Map<String, Value>, CallError> {
+        let request = v1::ListAgentsRequest {
+            page_size: page.size,
+            page_token: page.token.clone(),
+            selector: selector.to_owned(),
+        };
+        let mut client = AgentServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.list_agents(self.request(caller, request)?)).await?;
+        let agents = response.agents.iter().map(shape::agent);
+        Ok(shape::list("agents", agents, &response.next_page_token, response.cursor.as_ref()))
+    }
+
+    async fn commands(
+        &self,
+        caller: &Caller,
+        agent_id: &str,
+        page: &Page,
+    ) -> Result<Map<String, Value>, CallError> {
+        let request = v1::ListCommandsRequest {
+            page_size: page.size,
+            page_token: page.token.clone(),
+            agent_id: agent_id.to_owned(),
+        };
+        let mut client = CommandServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.list_commands(self.request(caller, request)?)).await?;
+        let commands = response.commands.iter().map(shape::command);
+        Ok(shape::list("commands", commands, &response.next_page_token, response.cursor.as_ref()))
+    }
+
+    async fn resource(&self, caller: &Caller, kind: &str, id: &str) -> Result<Map<String, Value>, CallError> {
+        let request = v1::GetResourceRequest { kind: kind.to_owned(), id: id.to_owned() };
+        let mut client = ResourceServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.get_resource(self.request(caller, request)?)).await?;
+        let resource = shape::resource(&response.resource.ok_or_else(CallError::internal)?);
+        Ok(shape::one(kind, resource, response.cursor.as_ref()))
+    }
+
+    async fn resources(
+        &self,
+        caller: &Caller,
+        kind: &str,
+        attributes: &[(&'static str, Vec<String>)],
+        page: &Page,
+    ) -> Result<Map<String, Value>, CallError> {
+        let attribute = |(name, values): &(&'static str, Vec<String>)| {
+            ((*name).to_owned(), v1::AttributeValues { values: values.clone() })
+        };
+        let request = v1::ListResourcesRequest {
+            kind: kind.to_owned(),
+            page_size: page.size,
+            page_token: page.token.clone(),
+            attributes: attributes.iter().map(attribute).collect(),
+        };
+        let mut client = ResourceServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.list_resources(self.request(caller, request)?)).await?;
+        let resources = response.resources.iter().map(shape::resource);
+        let plural = shape::plural(kind);
+        Ok(shape::list(&plural, resources, &response.next_page_token, response.cursor.as_ref()))
+    }
+
+    fn request<T>(&self, caller: &Caller, message: T) -> Result<Request<T>, CallError> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        let bearer = format!("Bearer {}", caller.credential.expose_secret());
+        let mut bearer: MetadataValue<Ascii> = bearer.parse().map_err(|_| CallError::bad_credential())?;
+        bearer.set_sensitive(true);
+        request.metadata_mut().insert("authorization", bearer);
+        if let Ok(traceparent) = caller.traceparent.parse::<MetadataValue<Ascii>>() {
+            request.metadata_mut().insert("traceparent", traceparent);
+        }
+        Ok(request)
+    }
+
+    /// The deadline holds on this side too, should the other never answer.
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, CallError> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(CallError::from(&status)),
+            Err(_) => Err(CallError::unavailable()),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a failed call means to the user on whose behalf it was made.
+
+use tonic::{Code as GrpcCode, Status};
+use tonic_types::StatusExt as _;
+
+use crate::dialect::{Code, Refusal};
+
+/// When a call may be tried again where the state service does not say, in seconds.
+const RETRY_AFTER_S: u64 = 5;
+
+/// A call that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// What it means.
+    pub code: Code,
+    /// For people.
+    pub message: String,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// When it may be tried again, in seconds.
+    pub retry_after_s: Option<u64>,
+}
+
+impl CallError {
+    /// A defect, of which the user is told no more.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "the server failed to carry it out")
+    }
+
+    /// The state service is out of reach.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let mut error = Self::new(Code::Unavailable, "the state service cannot be reached; try again");
+        error.retry_after_s = Some(RETRY_AFTER_S);
+        error
+    }
+
+    /// A credential that cannot be sent on.
+    #[must_use]
+    pub fn bad_credential() -> Self {
+        Self::new(Code::Unauthenticated, "the credential is no token and no API key")
+    }
+
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), field: None, retry_after_s: None }
+    }
+
+    /// The same, where the message should say of what kind of resource it speaks.
+    #[must_use]
+    pub fn about(mut self, kind: &str) -> Self {
+        if self.code == Code::NotServed {
+            self.message = format!("this deployment does not serve resources of the kind {kind}");
+        }
+        self
+    }
+
+    /// The same, where the message should say which resource was not found.
+    #[must_use]
+    pub fn at(mut self, kind: &str, id: &str) -> Self {
+        if self.code == Code::NotFound {
+            self.message = format!("no {kind} has the id {id:?}");
+        }
+        self
+    }
+
+    /// As the refusal of a message.
+    #[must_use]
+    pub fn refusal(&self) -> Box<Refusal> {
+        let mut refusal = Refusal::new(self.code, self.message.clone());
+        refusal.field.clone_from(&self.field);
+        refusal.retry_after_s = self.retry_after_s;
+        refusal
+    }
+}
+
+impl From<&Status> for CallError {
+    fn from(status: &Status) -> Self {
+        let code = match status.code() {
+            GrpcCode::InvalidArgument | GrpcCode::OutOfRange => Code::Invalid,
+            GrpcCode::NotFound => Code::NotFound,
+            GrpcCode::PermissionDenied => Code::Forbidden,
+            GrpcCode::Unauthenticated => Code::Unauthenticated,
+            GrpcCode::AlreadyExists | GrpcCode::FailedPrecondition | GrpcCode::Aborted => Code::Conflict,
+            GrpcCode::Unimplemented => Code::NotServed,
+            GrpcCode::Unavailable | GrpcCode::DeadlineExceeded | GrpcCode::Cancelled => {
+                return Self {
+                    retry_after_s: retry_after_s(status).or(Some(RETRY_AFTER_S)),
+                    ..Self::unavailable()
+                };
+            }
+            GrpcCode::ResourceExhausted => {
+                let mut error = Self::new(Code::Unavailable, status.message());
+                error.retry_after_s = retry_after_s(status).or(Some(RETRY_AFTER_S));
+                return error;
+            }
+            GrpcCode::Ok | GrpcCode::Unknown | GrpcCode::Internal | GrpcCode::DataLoss => {
+                tracing::warn!(code = ?status.code(), message = status.message(), "a call to the state service failed");
+                return Self::internal();
+            }
+        };
+        let violation =
+            status.get_details_bad_request().and_then(|details| details.field_violations.into_iter().next());
+        let mut error = Self::new(code, status.message());
+        if let Some(violation) = violation {
+            if !error.message.contains(&violation.description) {
+                error.message = format!("{}: {}", violation.field, violation.description);
+            }
+            error.field = Some(violation.field);
+        }
+        error
+    }
+}
+
+fn retry_after_s(status: &Status) -> Option<u64> {
+    let delay = status.get_details_retry_info()?.retry_delay?;
+    Some(delay.as_secs() + u64::from(delay.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn details_reach_the_user() {
+        let details =
+            ErrorDetails::with_bad_request_violation("parameters.timeout_ms", "expected 1 to 600000, got 0");
+        let status = Status::with_error_details(GrpcCode::InvalidArgument, "invalid command", details);
+        let error = CallError::from(&status);
+        assert_eq!(error.message, "parameters.timeout_ms: expected 1 to 600000, got 0");
+        assert_eq!((error.code, error.field.as_deref()), (Code::Invalid, Some("parameters.timeout_ms")));
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(1500)));
+        let status = Status::with_error_details(GrpcCode::ResourceExhausted, "the queue is full", details);
+        assert_eq!(CallError::from(&status).retry_after_s, Some(2));
+    }
+
+    #[test]
+    fn a_defect_is_not_told() {
+        let error = CallError::from(&Status::internal("relation \"agents\" does not exist"));
+        assert_eq!((error.code, error.message.contains("relation")), (Code::Internal, false));
+    }
+}

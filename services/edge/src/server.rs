@@ -1,0 +1,209 @@
+//! The edge as a server: its listeners, what runs behind them, and its end.
+//!
+//! It must know no dialect's messages.
+
+mod connection;
+mod handshake;
+mod origin;
+mod routes;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use signalbox_identity::Keys;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::{
+    calls::Calls,
+    config::{Config, Listen},
+    dialect::{Dialect, DialectId},
+    event::Event,
+    feed::{Encode, Feeds},
+    limits::{Policies, PolicyError},
+    session::Shared,
+    upstream::{self, UpstreamConfig},
+};
+use connection::Door;
+use origin::ClientAddress;
+use routes::Site;
+
+/// How long after the drain window connections may take to end.
+const CLOSE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Why the edge could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address could not be listened at.
+    #[error("could not listen at {address} ({flag})")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The URL of the state service is malformed.
+    #[error("the URL of the state service, {url:?}, is malformed")]
+    Url {
+        /// The URL.
+        url: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// The secret of tokens is not fit.
+    #[error(transparent)]
+    Token(#[from] signalbox_identity::Error),
+    /// The file of limits was not taken.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// Where the edge listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// All five APIs.
+    pub main: SocketAddr,
+    /// The API `aisoc`.
+    pub aisoc: Option<SocketAddr>,
+    /// The log stream.
+    pub logs: Option<SocketAddr>,
+}
+
+/// An edge that listens and does not serve yet.
+pub struct Server {
+    addresses: Addresses,
+    listeners: Vec<(Site, TcpListener)>,
+    door: Door,
+    drain: CancellationToken,
+    sessions: TaskTracker,
+    feeds: TaskTracker,
+    /// Ends the feeds should the server never serve.
+    stop_feeds: DropGuard,
+    drain_window: Duration,
+}
+
+impl Server {
+    /// Binds every listener and begins to follow the state service, which need not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], when an address is taken or the configuration makes no sense.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let keys = Keys::new(&config.token)?;
+        let policies = match &config.limits_file {
+            Some(path) => Policies::with_file(config.profile, path)?,
+            None => Policies::new(config.profile),
+        };
+        let (addresses, listeners) = listen(&config).await?;
+        let (sessions, feed_tasks) = (TaskTracker::new(), TaskTracker::new());
+        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let channel = upstream::channel(&config.grpc_url)
+            .map_err(|source| Error::Url { url: config.grpc_url.clone(), source })?;
+        let calls = Calls::new(channel.clone(), keys.clone(), Duration::from_millis(config.call_timeout_ms));
+        let upstream = UpstreamConfig {
+            degraded_after: config.degraded_after,
+            ..UpstreamConfig::new(channel, keys.clone())
+        };
+        let feeds = Feeds::start(config.feed(), upstream, encoders(), &feed_tasks, &stop);
+        let health = feeds.upstream_health();
+        let shared = Shared::new(feeds, calls, keys, policies, config.timing(), config.logs(), drain.clone());
+        let door = Door {
+            shared: Arc::new(shared),
+            health,
+            origins: config.origins().into(),
+            client_address: ClientAddress::new(config.trusted_proxies.clone()),
+            places: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            sessions: sessions.clone(),
+            drain: drain.clone(),
+        };
+        let (drain_window, stop_feeds) = (config.timing().drain_window, stop.drop_guard());
+        Ok(Self { addresses, listeners, door, drain, sessions, feeds: feed_tasks, stop_feeds, drain_window })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown`. Then no connection is taken any more, those that are open end within the
+    /// drain window, and everything that runs has ended when this returns.
+    ///
+    /// # Errors
+    ///
+    /// None at present; listeners that fail are tried again.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Addresses { main, aisoc, logs } = self.addresses;
+        tracing::info!(%main, ?aisoc, ?logs, "the edge listens");
+        for (site, listener) in self.listeners {
+            self.sessions.spawn(self.door.clone().take_in(site, listener));
+        }
+        // A failure of the door would show here; it only ends with the drain.
+        shutdown.cancelled().await;
+        tracing::info!(drain_window = ?self.drain_window, "the edge stops");
+        self.drain.cancel();
+        self.sessions.close();
+        if tokio::time::timeout(self.drain_window + CLOSE_MARGIN, self.sessions.wait()).await.is_err() {
+            tracing::warn!(left = self.sessions.len(), "connections did not end in time and are cut off");
+        }
+        drop(self.stop_feeds);
+        self.feeds.close();
+        self.feeds.wait().await;
+        // Without feeds no session can go on.
+        self.sessions.wait().await;
+        Ok(())
+    }
+}
+
+async fn listen(config: &Config) -> Result<(Addresses, Vec<(Site, TcpListener)>), Error> {
+    let mut listeners = Vec::new();
+    let wanted = [
+        (Site::Main, Listen::At(config.listen), "--listen"),
+        (Site::Aisoc, config.aisoc_listen, "--aisoc-listen"),
+        (Site::Logs, config.logs_listen, "--logs-listen"),
+    ];
+    for (site, listen, flag) in wanted {
+        if let Listen::At(address) = listen {
+            let failed = |source| Error::Listen { address, flag, source };
+            listeners.push((site, TcpListener::bind(address).await.map_err(failed)?));
+        }
+    }
+    let address = |site| {
+        let listener = listeners.iter().find(|(of, _)| *of == site).map(|(_, listener)| listener);
+        listener.and_then(|listener| listener.local_addr().ok())
+    };
+    let main = address(Site::Main).unwrap_or(config.listen);
+    Ok((Addresses { main, aisoc: address(Site::Aisoc), logs: address(Site::Logs) }, listeners))
+}
+
+/// The dialects as the feeds know them, in the order of their indices.
+fn encoders() -> Vec<Arc<dyn Encode>> {
+    DialectId::ALL.into_iter().map(|id| Arc::new(Encoder(id.dialect())) as Arc<dyn Encode>).collect()
+}
+
+struct Encoder(Arc<dyn Dialect>);
+
+impl Encode for Encoder {
+    fn encode(&self, event: &Event) -> Vec<String> {
+        self.0.encode(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_is_encoded_by_its_own() {
+        for (index, id) in DialectId::ALL.into_iter().enumerate() {
+            assert_eq!((usize::from(id.index()), id.dialect().id()), (index, id));
+            assert_eq!(DialectId::from_name(id.name()), Some(id));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One TCP connection: HTTP until it is upgraded to a WebSocket, then a session.
+//!
+//! It must know no dialect's messages.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    handshake,
+    origin::{self, ClientAddress},
+    routes::{ABOUT, Site, Target},
+};
+use crate::{
+    dialect::DialectId,
+    session::{self, Accepted, Shared},
+    upstream::Health,
+};
+
+/// How long the head of a request may take.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of a request's head; hyper's least is 8 KiB.
+const HEAD_LEN_MAX: usize = 16 * 1024;
+/// Most header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// How long to wait after a failure to accept, such as no free file descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection needs. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) health: watch::Receiver<Health>,
+    pub(super) origins: Arc<[String]>,
+    pub(super) client_address: ClientAddress,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) sessions: TaskTracker,
+    pub(super) drain: CancellationToken,
+}
+
+/// A connection on its way from HTTP to a session.
+struct Visit {
+    site: Site,
+    peer: SocketAddr,
+    /// Held to the end of the connection, whatever it becomes.
+    place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Door {
+    /// Takes connections in until the drain.
+    pub(super) async fn take_in(self, site: Site, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.drain.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(site, stream, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    if !is_of_one_connection(&error) {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, site: Site, stream: TcpStream, peer: SocketAddr) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            metrics::counter!("signalbox_edge_full_total").increment(1);
+            tracing::warn!(%peer, "a connection was dropped: the edge has as many as it may have");
+            return;
+        };
+        // Frames are whole when they are written; waiting for more would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            return;
+        }
+        let visit = Visit { site, peer, place: Arc::new(place) };
+        self.sessions.spawn(self.clone().serve(visit, stream));
+    }
+
+    async fn serve(self, visit: Visit, stream: TcpStream) {
+        let peer = visit.peer;
+        let drain = self.drain.clone();
+        let (door, visit) = (Arc::new(self), Arc::new(visit));
+        let service = service_fn(move |request| {
+            let (door, visit) = (Arc::clone(&door), Arc::clone(&visit));
+            async move { Ok::<_, Infallible>(door.answer(&visit, request)) }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEADER_READ_TIMEOUT)
+            .max_buf_size(HEAD_LEN_MAX)
+            .max_headers(HEADERS_MAX);
+        let mut connection =
+            std::pin::pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%peer, %error, "an HTTP connection failed");
+        }
+    }
+
+    fn answer(&self, visit: &Visit, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match visit.site.route(request.uri().path()) {
+            Some(Target::Socket(dialect)) => {
+                let upgrade = hyper::upgrade::on(&mut request);
+                self.open(visit, dialect, request, upgrade)
+            }
+            Some(Target::Health) => self.health(),
+            Some(Target::Metrics) => plain(StatusCode::OK, signalbox_telemetry::metrics_text()),
+            Some(Target::About) => plain(StatusCode::OK, ABOUT),
+            None => plain(StatusCode::NOT_FOUND, "nothing is here; see / on the main listener\n"),
+        }
+    }
+
+    fn health(&self) -> Response<Full<Bytes>> {
+        if self.drain.is_cancelled() {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        }
+        match *self.health.borrow() {
+            Health::Healthy => plain(StatusCode::OK, "ok\n"),
+            // The edge itself is well, and serves what it can: to take it away would help nobody.
+            Health::Degraded { .. } => plain(StatusCode::OK, "degraded: the state service is out of reach\n"),
+        }
+    }
+
+    /// Answers a handshake, and lets the session begin when the connection is upgraded.
+    fn open(
+        &self,
+        visit: &Visit,
+        dialect: DialectId,
+        request: Request<Incoming>,
+        upgrade: OnUpgrade,
+    ) -> Response<Full<Bytes>> {
+        let (parts, _) = request.into_parts();
+        let accept = match handshake::check(&parts) {
+            Ok(accept) => accept,
+            Err(refused) => return no_handshake(&refused),
+        };
+        if !origin::is_allowed(&parts.headers, &self.origins) {
+            return plain(StatusCode::FORBIDDEN, "this origin may not connect\n");
+        }
+        if self.drain.is_cancelled() {
+            return plain(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n");
+        }
+        let (arrival, address) =
+            (handshake::arrival(&parts), self.client_address.of(visit.peer, &parts.headers));
+        let (shared, place, peer) = (Arc::clone(&self.shared), Arc::clone(&visit.place), visit.peer);
+        self.sessions.spawn(async move {
+            match upgraded(upgrade).await {
+                Ok((stream, leftover)) => {
+                    session::run(shared, Accepted { dialect, address, arrival, stream, leftover }).await;
+                }
+                Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was upgraded"),
+            }
+            drop(place);
+        });
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        response
+    }
+}
+
+/// The bare connection, and what was read of it beyond the handshake: copied, because hyper's whole buffer
+/// would live as long as a slice of it.
+async fn upgraded(upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), hyper::Error> {
+    let parts = upgrade.await?.downcast::<TokioIo<TcpStream>>();
+    let parts = parts.expect("every connection here is served over a TCP stream");
+    Ok((parts.io.into_inner(), Bytes::copy_from_slice(&parts.read_buf)))
+}
+
+fn no_handshake(refused: &handshake::NoHandshake) -> Response<Full<Bytes>> {
+    let mut response = plain(refused.status, format!("{}\n", refused.message));
+    if refused.status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().extend(handshake::upgrade_headers());
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response
+}
+
+/// Failures that concern the connection alone, and say nothing of the next.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}

@@ -1,0 +1,181 @@
+//! One connection from its handshake to its end: a single state machine for all dialects.
+//! accepted → authenticating → ready → closing.
+//!
+//! It must know no dialect by name, but for the log stream's tenant; dialects say how they behave.
+
+mod changes;
+mod course;
+mod credentials;
+mod inbound;
+mod keep_alive;
+mod machine;
+mod measurements;
+mod requests;
+mod roster;
+mod subscriptions;
+mod timers;
+mod work;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use signalbox_identity::Keys;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    calls::Calls,
+    dialect::DialectId,
+    feed::{EncoderId, Feeds, MemberNotice, Notices},
+    limits::{Limits, Policies},
+};
+pub use credentials::Arrival;
+use inbound::{Drain, Reader};
+use machine::Machine;
+
+/// The times that sessions keep.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// How long a client may take to say who it is.
+    pub authentication: Duration,
+    /// How often a sign of life is asked for.
+    pub keep_alive: Duration,
+    /// How long before its end a client is warned that its credential expires.
+    pub expiry_warning: Duration,
+    /// Time between two metrics updates until a client sets its own.
+    pub metrics: Duration,
+    /// Time between two reports on the health of the whole.
+    pub status: Duration,
+    /// How long the client's answer to a close frame is waited for.
+    pub close_linger: Duration,
+    /// Over how long the closes of all connections are spread when the server stops.
+    pub drain_window: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            authentication: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(30),
+            expiry_warning: Duration::from_secs(60),
+            metrics: Duration::from_secs(5),
+            status: Duration::from_secs(30),
+            close_linger: Duration::from_secs(3),
+            drain_window: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who may read the log stream.
+#[derive(Debug, Clone)]
+pub struct LogsAccess {
+    /// The tenant whose lines are shown.
+    pub tenant_id: String,
+    /// Whether a client needs no credential.
+    pub anonymous: bool,
+}
+
+/// What all sessions of an edge share.
+pub struct Shared {
+    feeds: Feeds,
+    calls: Calls,
+    keys: Keys,
+    limits: Limits,
+    policies: Policies,
+    timing: Timing,
+    logs: LogsAccess,
+    rosters: roster::Rosters,
+    frames: measurements::SharedFrames,
+    drain: CancellationToken,
+}
+
+/// What a connection was accepted with.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Which protocol its route speaks.
+    pub dialect: DialectId,
+    /// The client's address, as far as proxies can be trusted.
+    pub address: IpAddr,
+    /// What the handshake brought.
+    pub arrival: Arrival,
+    /// The upgraded connection.
+    pub stream: TcpStream,
+    /// What was read of it beyond the handshake.
+    pub leftover: Bytes,
+}
+
+/// Why a conversation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Farewell {
+    /// This side closes.
+    Close {
+        /// With this code.
+        code: u16,
+        /// For this reason.
+        reason: String,
+        /// What is still to be read of the client.
+        drain: Drain,
+    },
+    /// The client closed with this code, and gets it back.
+    Reply(u16),
+    /// There is nobody to say anything to.
+    Gone,
+}
+
+impl Shared {
+    /// What all sessions share; `drain` tells them to end.
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "the parts of an edge, put together in one place")]
+    pub fn new(
+        feeds: Feeds,
+        calls: Calls,
+        keys: Keys,
+        policies: Policies,
+        timing: Timing,
+        logs: LogsAccess,
+        drain: CancellationToken,
+    ) -> Self {
+        let limits = Limits::default();
+        let (rosters, frames) = (roster::Rosters::default(), measurements::SharedFrames::default());
+        Self { feeds, calls, keys, limits, policies, timing, logs, rosters, frames, drain }
+    }
+
+    /// Limits of a dialect, for what is needed before the tenant is known.
+    #[must_use]
+    pub const fn policies(&self) -> &Policies {
+        &self.policies
+    }
+}
+
+/// Serves one connection to its end.
+pub async fn run(shared: Arc<Shared>, accepted: Accepted) {
+    let Accepted { dialect, address, arrival, stream, leftover } = accepted;
+    let message_len_max = shared.policies.of_dialect(dialect).message_len_max;
+    let linger = shared.timing.close_linger;
+    let (read, write) = stream.into_split();
+    let (member, mut notices) = shared.feeds.join(EncoderId(dialect.index()), write);
+    let mut reader = Reader::new(read, leftover, message_len_max).await;
+    let mut machine = Box::new(Machine::new(shared, dialect, address, arrival, member));
+    let farewell = machine.converse(&mut reader, &mut notices).await;
+    let member = machine.end(&farewell);
+    let (code, reason, drain) = match farewell {
+        Farewell::Close { code, reason, drain } => (code, reason, drain),
+        Farewell::Reply(code) => (code, String::new(), Drain::Nothing),
+        Farewell::Gone => return,
+    };
+    member.close(code, &reason);
+    if tokio::time::timeout(linger, written(&mut notices)).await.is_err() {
+        return;
+    }
+    match drain {
+        // The sending direction ends first: the client has then seen everything, and closes.
+        Drain::Bytes => drop(member),
+        Drain::Frames | Drain::Nothing => {}
+    }
+    reader.linger(drain, linger).await;
+}
+
+/// Waits until the close frame is on its way, or cannot be.
+async fn written(notices: &mut Notices) {
+    while !matches!(notices.next().await, MemberNotice::Closed(_)) {}
+}

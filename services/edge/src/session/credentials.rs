@@ -1,0 +1,172 @@
+//! Who connects: where a credential may stand, and what is made of it.
+//!
+//! It must know no dialect by name; the dialect's manners say where to look.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use signalbox_identity::{Error as TokenError, Keys, Principal};
+use time::OffsetDateTime;
+
+use crate::{
+    calls::{CallError, Calls},
+    dialect::{Code, Manners, notice::Ending},
+};
+
+/// When a client with a bad credential may try again, in seconds.
+const RETRY_AFTER_S: u64 = 30;
+
+/// What a client brought with its handshake.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// The credential of the `Authorization` header.
+    pub bearer: Option<SecretString>,
+    /// Credentials in the query string, by parameter.
+    pub parameters: Vec<(String, SecretString)>,
+    /// `cursor` of the query string.
+    pub cursor: Option<String>,
+    /// `types` of the query string.
+    pub types: Option<String>,
+    /// `X-Client-Fingerprint`.
+    pub fingerprint: Option<String>,
+    /// `X-Client-Version`.
+    pub client_version: Option<String>,
+    /// `traceparent`.
+    pub traceparent: Option<String>,
+}
+
+impl Arrival {
+    /// The credential, if it stands where the dialect allows it. The header is allowed everywhere.
+    pub(super) fn credential(&self, manners: &Manners) -> Option<&SecretString> {
+        let parameter = |name: &&str| self.parameters.iter().find(|(given, _)| given == name);
+        self.bearer
+            .as_ref()
+            .or_else(|| manners.credential_parameters.iter().find_map(parameter).map(|(_, value)| value))
+            .filter(|credential| !credential.expose_secret().is_empty())
+    }
+}
+
+/// A user whose credential was good.
+#[derive(Debug, Clone)]
+pub(super) struct User {
+    pub(super) principal: Principal,
+    pub(super) credential: SecretString,
+}
+
+/// Checks a credential. Tokens are checked here; anything else is an API key, about which the state service
+/// is asked.
+pub(super) async fn check(
+    credential: SecretString,
+    fingerprint: Option<String>,
+    keys: Keys,
+    calls: Calls,
+    now: OffsetDateTime,
+) -> Result<User, Ending> {
+    let principal = if looks_like_token(credential.expose_secret()) {
+        keys.verify(credential.expose_secret(), now).map_err(|error| refused(&error))?
+    } else {
+        calls.authenticate(&credential, now).await.map_err(|error| unknown_key(&error))?
+    };
+    admit(&principal, fingerprint.as_deref())?;
+    Ok(User { principal, credential })
+}
+
+/// A token of the compact form has three parts.
+fn looks_like_token(credential: &str) -> bool {
+    credential.split('.').count() == 3
+}
+
+/// What holds for every user, whatever the credential was.
+fn admit(principal: &Principal, fingerprint: Option<&str>) -> Result<(), Ending> {
+    if let Some(bound) = &principal.fingerprint
+        && fingerprint != Some(bound.as_str())
+    {
+        return Err(ending(Code::Unauthenticated, "the token is bound to another client"));
+    }
+    if !principal.role.may_view() || principal.tenant_id == "*" {
+        let message = format!("the role {} may not watch over a WebSocket", principal.role);
+        return Err(ending(Code::Forbidden, &message));
+    }
+    Ok(())
+}
+
+/// No credential came, or none in time.
+pub(super) fn missing(manners: &Manners) -> Ending {
+    let places: Vec<String> = manners.credential_parameters.iter().map(|name| format!("?{name}=")).collect();
+    let message = if manners.credential_by_message { " or by an auth message" } else { "" };
+    let places = places.join(" or ");
+    ending(
+        Code::Unauthenticated,
+        &format!("a credential is needed, by Authorization: Bearer, {places}{message}"),
+    )
+}
+
+/// The user's time is over.
+pub(super) fn expired() -> Ending {
+    ending(Code::Expired, "the token has expired")
+}
+
+fn refused(error: &TokenError) -> Ending {
+    match error {
+        TokenError::Expired => expired(),
+        // Why exactly is for the log: whoever forges tokens learns nothing.
+        error => {
+            tracing::debug!(%error, "a token was refused");
+            ending(Code::Unauthenticated, "Invalid or expired token")
+        }
+    }
+}
+
+fn unknown_key(error: &CallError) -> Ending {
+    match error.code {
+        Code::Unavailable | Code::Internal => {
+            Ending { code: error.code, message: error.message.clone(), retry_after_s: error.retry_after_s }
+        }
+        _ => ending(Code::Unauthenticated, "Invalid or expired token"),
+    }
+}
+
+fn ending(code: Code, message: &str) -> Ending {
+    let retry_after_s = matches!(code, Code::Unauthenticated | Code::Expired).then_some(RETRY_AFTER_S);
+    Ending { code, message: message.to_owned(), retry_after_s }
+}
+
+#[cfg(test)]
+mod tests {
+    use signalbox_identity::Role;
+
+    use super::*;
+    use crate::dialect::DialectId;
+
+    fn principal(role: Role, fingerprint: Option<&str>) -> Principal {
+        Principal {
+            subject: "ann".into(),
+            tenant_id: "dev".into(),
+            role,
+            expires_at: OffsetDateTime::UNIX_EPOCH,
+            fingerprint: fingerprint.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_token_bound_to_a_client_is_good_for_that_client_only() {
+        let bound = principal(Role::Viewer, Some("abc"));
+        assert!(admit(&bound, Some("abc")).is_ok());
+        assert_eq!(admit(&bound, Some("abd")).unwrap_err().code, Code::Unauthenticated);
+        assert_eq!(admit(&bound, None).unwrap_err().code, Code::Unauthenticated);
+        assert!(admit(&principal(Role::Viewer, None), Some("abc")).is_ok());
+    }
+
+    #[test]
+    fn agents_do_not_watch() {
+        assert_eq!(admit(&principal(Role::Agent, None), None).unwrap_err().code, Code::Forbidden);
+    }
+
+    #[test]
+    fn a_credential_counts_where_the_document_has_it() {
+        let arrival = Arrival { parameters: vec![("token".into(), "t".into())], ..Arrival::default() };
+        let manners = |dialect: DialectId| dialect.dialect().manners();
+        assert!(arrival.credential(manners(DialectId::FreeAgentics)).is_some());
+        assert!(arrival.credential(manners(DialectId::SentinelOps)).is_none());
+        let arrival = Arrival { bearer: Some("t".into()), ..Arrival::default() };
+        assert!(DialectId::ALL.into_iter().all(|id| arrival.credential(manners(id)).is_some()));
+    }
+}

@@ -1,0 +1,277 @@
+//! What a connection is subscribed to: names as the client wrote them, and what they mean together.
+//!
+//! Pure; it must know neither sockets nor feeds.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    dialect::{Dialect, Selection, Subscribe, notice::Subscribed, request::GivenFilters},
+    interest::{Interest, Scope, Topic},
+};
+
+/// Most topics (agents, projects, …) that the subscriptions of one connection may name.
+const TOPICS_MAX: usize = 1000;
+
+/// The subscriptions of one connection.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Subscriptions {
+    held: Vec<Selection>,
+    given: GivenFilters,
+}
+
+/// More than a connection may have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMany {
+    #[error("{count} subscriptions are more than the {max} allowed on one connection")]
+    Subscriptions { count: usize, max: usize },
+    #[error("{count} names in subscriptions are more than the {TOPICS_MAX} allowed on one connection")]
+    Topics { count: usize },
+}
+
+impl Subscriptions {
+    /// Adds what is asked for, or nothing of it.
+    pub(super) fn add(
+        &mut self,
+        subscribe: &Subscribe,
+        dialect: &dyn Dialect,
+        max: usize,
+    ) -> Result<(), TooMany> {
+        let mut next = self.clone();
+        for selection in &subscribe.selections {
+            match next.held.iter_mut().find(|held| is_same(held, selection)) {
+                Some(held) => held.scope = held.scope.union(&selection.scope),
+                None => next.held.push(selection.clone()),
+            }
+        }
+        if let Some(given) = &subscribe.filters {
+            next.given = given.clone();
+        }
+        let topics = next.held.iter().map(|held| topics(&held.scope).len()).sum();
+        let count = if dialect.manners().has_channels {
+            next.held.iter().map(|held| topics_or_one(&held.scope)).sum()
+        } else {
+            next.held.len()
+        };
+        if count > max {
+            return Err(TooMany::Subscriptions { count, max });
+        }
+        if topics > TOPICS_MAX {
+            return Err(TooMany::Topics { count: topics });
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Takes away what is named; what was not held is no error.
+    pub(super) fn remove(&mut self, removals: &[Selection], dialect: &dyn Dialect) {
+        for removal in removals {
+            let held = std::mem::take(&mut self.held);
+            self.held = held.into_iter().flat_map(|held| left_of(held, removal, dialect)).collect();
+        }
+        if self.held.is_empty() {
+            self.given = GivenFilters::default();
+        }
+    }
+
+    /// What they mean together.
+    pub(super) fn interest(&self) -> Interest {
+        self.meaning(&self.held)
+    }
+
+    /// What these selections mean under the filters in force.
+    pub(super) fn meaning(&self, selections: &[Selection]) -> Interest {
+        let mut interest = Interest { filters: self.given.filters.clone(), ..Interest::default() };
+        for selection in selections {
+            for event_type in &selection.types {
+                if signalbox_catalog::event_type(event_type).is_some() {
+                    let scope = interest
+                        .types
+                        .entry((*event_type).to_owned())
+                        .or_insert_with(|| Scope::Only(BTreeSet::new()));
+                    *scope = scope.union(&selection.scope);
+                }
+            }
+        }
+        interest
+    }
+
+    /// Which events of the type are wanted; `None` when the type is not subscribed to.
+    pub(super) fn scope_of(&self, event_type: &str) -> Option<Scope> {
+        let wanted = self.held.iter().filter(|held| held.types.contains(event_type));
+        wanted.map(|held| held.scope.clone()).reduce(|all, scope| all.union(&scope))
+    }
+
+    /// How they are told to the client.
+    pub(super) fn confirmation(&self, id: Option<String>) -> Subscribed {
+        let topics = self.held.iter().flat_map(|held| topics(&held.scope));
+        let agents: BTreeSet<&str> = topics
+            .filter_map(
+                |topic| if let Topic::Agent(agent_id) = topic { Some(agent_id.as_str()) } else { None },
+            )
+            .collect();
+        Subscribed {
+            id,
+            names: self.held.iter().map(|held| held.name.clone()).collect(),
+            agents: agents.into_iter().map(str::to_owned).collect(),
+            filters: self.given.shown.clone(),
+            cursor: None,
+        }
+    }
+}
+
+/// Two names of the same events are one subscription.
+fn is_same(held: &Selection, other: &Selection) -> bool {
+    held.types == other.types && (!held.types.is_empty() || held.name == other.name)
+}
+
+/// What is left of one subscription.
+fn left_of(mut held: Selection, removal: &Selection, dialect: &dyn Dialect) -> Vec<Selection> {
+    if is_same(&held, removal) {
+        held.scope = match &removal.scope {
+            Scope::Only(topics) => held.scope.without(topics),
+            Scope::AllBut(_) => return Vec::new(),
+        };
+        return if held.scope.is_empty() { Vec::new() } else { vec![held] };
+    }
+    let left: Vec<&'static str> = held.types.difference(&removal.types).copied().collect();
+    if dialect.manners().has_channels || left.len() == held.types.len() {
+        return vec![held];
+    }
+    let scope = held.scope;
+    dialect.names_of(&left).into_iter().map(|part| Selection { scope: scope.clone(), ..part }).collect()
+}
+
+fn topics(scope: &Scope) -> &BTreeSet<Topic> {
+    match scope {
+        Scope::AllBut(topics) | Scope::Only(topics) => topics,
+    }
+}
+
+fn topics_or_one(scope: &Scope) -> usize {
+    match scope {
+        Scope::AllBut(_) => 1,
+        Scope::Only(topics) => topics.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{DialectId, METRICS, Request};
+
+    fn apply(subscriptions: &mut Subscriptions, dialect: DialectId, text: &str) -> Result<(), TooMany> {
+        let dialect = dialect.dialect();
+        match dialect.decode(text).unwrap().request {
+            Request::Subscribe(subscribe) => subscriptions.add(&subscribe, &*dialect, 20),
+            Request::Unsubscribe(removals) => {
+                subscriptions.remove(&removals, &*dialect);
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn names(subscriptions: &Subscriptions) -> Vec<String> {
+        subscriptions.confirmation(None).names
+    }
+
+    #[test]
+    fn one_event_out_of_a_pattern_leaves_the_rest() {
+        let mut held = Subscriptions::default();
+        let events =
+            |kind: &str, names: &str| format!(r#"{{"type":"{kind}","data":{{"events":[{names}]}}}}"#);
+        let sentinelops = DialectId::SentinelOps;
+        apply(&mut held, sentinelops, &events("subscribe", r#""incident.*","rule.triggered""#)).unwrap();
+        apply(&mut held, sentinelops, &events("subscribe", r#""incident.*""#)).unwrap();
+        assert_eq!(names(&held), ["incident.*", "rule.triggered"], "a name is held once");
+        apply(&mut held, sentinelops, &events("unsubscribe", r#""incident.created""#)).unwrap();
+        let left = names(&held);
+        assert_eq!((left.len(), held.interest().types.len()), (6, 6), "{left:?}");
+        assert!(
+            !left.contains(&"incident.created".to_owned()) && left.contains(&"incident.merged".to_owned())
+        );
+        apply(&mut held, sentinelops, &events("unsubscribe", r#""*""#)).unwrap();
+        assert_eq!(held, Subscriptions::default());
+    }
+
+    #[test]
+    fn pairs_of_event_and_agent_come_and_go() {
+        let mut held = Subscriptions::default();
+        let message = |kind: &str, events: &str, agents: &str| {
+            format!(r#"{{"type":"{kind}","data":{{"events":[{events}],"agents":[{agents}]}}}}"#)
+        };
+        let dialect = DialectId::FreeAgentics;
+        apply(&mut held, dialect, &message("subscribe", r#""agent_status","metrics""#, r#""a","b""#))
+            .unwrap();
+        apply(&mut held, dialect, &message("unsubscribe", r#""metrics_update""#, r#""a""#)).unwrap();
+        assert_eq!(held.scope_of(METRICS), Some(Scope::Only(BTreeSet::from([Topic::Agent("b".into())]))));
+        assert_eq!(held.confirmation(None).agents, ["a", "b"]);
+        assert_eq!(held.interest().types.len(), 1, "measurements are no events of the log");
+        apply(&mut held, dialect, &message("subscribe", r#""agent_status""#, "")).unwrap();
+        apply(&mut held, dialect, &message("unsubscribe", r#""agent_status""#, r#""a""#)).unwrap();
+        let all_but_a = Scope::AllBut(BTreeSet::from([Topic::Agent("a".into())]));
+        assert_eq!(held.scope_of("agent.status_change"), Some(all_but_a));
+        apply(&mut held, dialect, &message("unsubscribe", r#""agent_status","metrics""#, "")).unwrap();
+        assert_eq!(names(&held), Vec::<String>::new());
+    }
+
+    #[test]
+    fn channels_are_left_one_by_one() {
+        let mut held = Subscriptions::default();
+        let message = |kind: &str, channel: &str| format!(r#"{{"type":"{kind}","channel":"{channel}"}}"#);
+        let projects = DialectId::Projects;
+        for channel in ["project.p1", "project.p2", "validation.v1"] {
+            apply(&mut held, projects, &message("subscribe", channel)).unwrap();
+        }
+        apply(&mut held, projects, &message("unsubscribe", "validation.v1")).unwrap();
+        apply(&mut held, projects, &message("unsubscribe", "project.p1")).unwrap();
+        let p2 = Scope::Only(BTreeSet::from([Topic::Project("p2".into())]));
+        assert_eq!(
+            held.scope_of("validation.progress"),
+            Some(p2.clone()),
+            "a project's channel has its validations"
+        );
+        assert_eq!(held.scope_of("project.progress"), Some(p2));
+        let aisoc = DialectId::Aisoc;
+        let mut held = Subscriptions::default();
+        apply(&mut held, aisoc, &message("subscribe", "all")).unwrap();
+        apply(&mut held, aisoc, &message("unsubscribe", "alerts")).unwrap();
+        assert_eq!(names(&held).len(), 6);
+        assert_eq!(held.scope_of("alert.created"), None);
+    }
+
+    #[test]
+    fn too_many_leave_everything_as_it_was() {
+        let mut held = Subscriptions::default();
+        let message = |index: usize| format!(r#"{{"type":"subscribe","channel":"project.p{index}"}}"#);
+        for index in 0..20 {
+            apply(&mut held, DialectId::Projects, &message(index)).unwrap();
+        }
+        let before = held.clone();
+        let refused = apply(&mut held, DialectId::Projects, &message(20)).unwrap_err();
+        assert_eq!(refused, TooMany::Subscriptions { count: 21, max: 20 });
+        assert_eq!(held, before);
+        let agents: Vec<String> = (0..=TOPICS_MAX).map(|index| format!("\"a{index}\"")).collect();
+        let text = format!(
+            r#"{{"type":"subscribe","data":{{"events":["agent_status"],"agents":[{}]}}}}"#,
+            agents.join(",")
+        );
+        assert!(matches!(
+            apply(&mut Subscriptions::default(), DialectId::FreeAgentics, &text),
+            Err(TooMany::Topics { .. })
+        ));
+    }
+
+    #[test]
+    fn filters_hold_for_the_whole_connection_until_replaced() {
+        let mut held = Subscriptions::default();
+        let dialect = DialectId::SentinelOps;
+        let text = r#"{"type":"subscribe","data":{"events":["incident.*"],"filters":{"severity":["HIGH"]}}}"#;
+        apply(&mut held, dialect, text).unwrap();
+        apply(&mut held, dialect, r#"{"type":"subscribe","data":{"events":["rule.*"]}}"#).unwrap();
+        assert_eq!(held.confirmation(None).filters["severity"][0], "HIGH");
+        let text = r#"{"type":"subscribe","data":{"events":["rule.*"],"filters":{}}}"#;
+        apply(&mut held, dialect, text).unwrap();
+        assert!(held.confirmation(None).filters.is_empty() && held.interest().filters.0.is_empty());
+    }
+}

@@ -1,0 +1,227 @@
+//! What a session has under way: calls that take their time, while the conversation goes on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use signalbox_proto::v1;
+use tracing::Instrument as _;
+
+use super::{
+    Shared,
+    changes::Changed,
+    course::{self, Course},
+    credentials::User,
+    measurements,
+    timers::Timer,
+};
+use crate::{
+    calls::{CallError, Caller, NewCommand},
+    dialect::{
+        Code, Dialect, Notice, Refusal,
+        notice::Ending,
+        request::{About, Act, Ask, Change, Command, Query},
+    },
+    feed::{LatestSlot, Member},
+    frame::Frame,
+};
+
+/// The measurements of agents replace older ones that were not sent yet.
+const METRICS_SLOT: LatestSlot = LatestSlot(0);
+
+/// What came of work.
+pub(super) enum Outcome {
+    /// A credential was checked.
+    Checked(Box<Result<User, Ending>>),
+    /// Subscriptions were changed, or were not.
+    Changed(Box<Changed>),
+    /// What a report needs to know was read.
+    RosterRead(Timer),
+    /// Everything was told already.
+    Done,
+}
+
+/// Tells a client something in its dialect. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Teller {
+    dialect: Arc<dyn Dialect>,
+    member: Arc<Member>,
+}
+
+impl Teller {
+    pub(super) fn new(dialect: Arc<dyn Dialect>, member: Member) -> Self {
+        Self { dialect, member: Arc::new(member) }
+    }
+
+    /// Tells, where the dialect has a message for it. Should the client not read what it asks for, its
+    /// connection is closed, and the session hears of that from the feeds.
+    pub(super) fn tell(&self, notice: &Notice<'_>) {
+        if let Some(text) = self.text(notice) {
+            let _ = self.member.send(&text);
+        }
+    }
+
+    pub(super) fn text(&self, notice: &Notice<'_>) -> Option<String> {
+        self.dialect.notice(notice, signalbox_telemetry::now())
+    }
+
+    /// Sends measurements; older ones that wait are replaced.
+    pub(super) fn tell_latest(&self, frame: Frame) {
+        self.member.send_latest(METRICS_SLOT, frame);
+    }
+
+    pub(super) fn ping(&self) {
+        let _ = self.member.ping(&[]);
+    }
+
+    pub(super) fn pong(&self, payload: &Bytes) {
+        let _ = self.member.pong(payload);
+    }
+
+    pub(super) fn enter(&self, tenant_id: &str) {
+        self.member.enter(tenant_id);
+    }
+
+    pub(super) fn lag_notice_after(&self, events: u32) {
+        self.member.lag_notice_after(events.into());
+    }
+
+    pub(super) fn member(&self) -> Arc<Member> {
+        Arc::clone(&self.member)
+    }
+}
+
+/// A message under way, and what its answer needs.
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) teller: Teller,
+    pub(super) caller: Caller,
+    pub(super) tenant_id: String,
+    /// The message's own id, which the answer carries.
+    pub(super) id: Option<String>,
+    pub(super) idempotency_key: String,
+}
+
+impl Task {
+    /// Answers a question.
+    pub(super) async fn query(self, query: Query, degraded: bool) -> Outcome {
+        let answer = match &query.ask {
+            Ask::System => Ok(self.system(degraded).await),
+            ask => self.shared.calls.ask(&self.caller, ask).await,
+        };
+        match answer {
+            Ok(body) => self.answer(&query.action, &body),
+            Err(error) => {
+                let agent_id =
+                    if let Ask::Agent(agent_id) = &query.ask { Some(agent_id.as_str()) } else { None };
+                self.refuse(&error, agent_id, About::Message);
+            }
+        }
+        Outcome::Done
+    }
+
+    async fn system(&self, degraded: bool) -> Map<String, Value> {
+        let roster = self.shared.rosters.fresh(&self.tenant_id, &self.shared.calls, &self.caller).await;
+        let board = self.shared.feeds.metrics(&self.tenant_id).latest();
+        measurements::health(&board, &roster, degraded)
+    }
+
+    /// Carries a command out; `follow` to its end, where the dialect tells of that.
+    pub(super) async fn command(self, command: Command, follow: bool) -> Outcome {
+        let span = tracing::info_span!("command", action = command.action, tenant_id = self.tenant_id);
+        signalbox_telemetry::adopt(&span, &self.caller.traceparent);
+        async move {
+            match command.act {
+                Act::Agent { agent_id, parameters, timeout_ms } => {
+                    let new = NewCommand {
+                        name: command.action,
+                        agent_id,
+                        parameters,
+                        timeout_ms,
+                        idempotency_key: self.idempotency_key.clone(),
+                    };
+                    self.issue(new, follow).await;
+                }
+                Act::Change(changes) => self.change(&command.action, &changes).await,
+            }
+            Outcome::Done
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn issue(mut self, new: NewCommand, follow: bool) {
+        if let Some(traceparent) = signalbox_telemetry::current_traceparent() {
+            self.caller.traceparent = traceparent;
+        }
+        let (action, agent_id) = (new.name.clone(), new.agent_id.clone());
+        let about = About::Command { command: Some(action.clone()), agent_id: Some(agent_id.clone()) };
+        let command = match self.shared.calls.issue(&self.caller, new).await {
+            Ok(command) => command,
+            Err(error) => return self.refuse(&error, Some(&agent_id), about),
+        };
+        let body =
+            json!({"command_id": command.command_id, "agent_id": agent_id, "state": state_of(&command)});
+        self.answer(&action, body.as_object().unwrap_or(&Map::new()));
+        if follow {
+            self.follow(&action, &agent_id, about, command).await;
+        }
+    }
+
+    /// Tells whoever issued the command that it failed, or what the agent reported on request.
+    async fn follow(self, action: &str, agent_id: &str, about: About, command: v1::Command) {
+        let (feeds, calls) = (self.shared.feeds.clone(), self.shared.calls.clone());
+        let course = course::follow(feeds, calls, self.caller, self.tenant_id, command).await;
+        let Some(course) = course else { return };
+        if course.state != v1::ExecutionState::Succeeded {
+            let refusal = failure(&course).answering(self.id.as_deref(), about);
+            self.teller.tell(&Notice::Refused(&refusal));
+        } else if action == "get_status" {
+            self.teller.tell(&Notice::AgentReport { agent_id, report: &course.result });
+        }
+    }
+
+    async fn change(self, action: &str, changes: &[Change]) {
+        let mut resources = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            let key = format!("{}:{index}", self.idempotency_key);
+            match self.shared.calls.change(&self.caller, change, key).await {
+                Ok(resource) => resources.push(Value::Object(resource)),
+                Err(error) => {
+                    return self.refuse(&error.at(change.kind, &change.id), None, About::Message);
+                }
+            }
+        }
+        self.answer(action, &Map::from_iter([("resources".to_owned(), Value::Array(resources))]));
+    }
+
+    fn answer(&self, action: &str, body: &Map<String, Value>) {
+        self.teller.tell(&Notice::Answer { id: self.id.as_deref(), action, body });
+    }
+
+    fn refuse(&self, error: &CallError, agent_id: Option<&str>, about: About) {
+        let mut refusal = error.refusal();
+        if let Some(agent_id) = agent_id.filter(|_| error.code == Code::NotFound) {
+            refusal.message = format!("Agent with ID '{agent_id}' not found");
+        }
+        self.teller.tell(&Notice::Refused(&refusal.answering(self.id.as_deref(), about)));
+    }
+}
+
+fn state_of(command: &v1::Command) -> &'static str {
+    command.executions.first().map_or(v1::ExecutionState::Queued, v1::CommandExecution::state).word()
+}
+
+fn failure(course: &Course) -> Box<Refusal> {
+    use v1::ExecutionState::{Canceled, Expired, Rejected, TimedOut, Unknown};
+    let (code, what) = match course.state {
+        Rejected => (Code::CommandFailed, "the agent refused the command"),
+        TimedOut => (Code::CommandTimedOut, "the agent did not carry the command out in time"),
+        Expired => (Code::CommandTimedOut, "the command could not be delivered in time"),
+        Unknown => (Code::CommandTimedOut, "the agent was sent the command, and its fate is not known"),
+        Canceled => (Code::CommandFailed, "the command was taken back"),
+        _ => (Code::CommandFailed, "the agent failed to carry the command out"),
+    };
+    let message = if course.error.is_empty() { what.to_owned() } else { format!("{what}: {}", course.error) };
+    Refusal::new(code, message)
+}
