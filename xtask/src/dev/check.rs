@@ -54,8 +54,8 @@ async fn with_database(postgres: &Postgres, name: &str, dir: &Path, programs: Pr
     let mut house = House::new(plan).await?;
     let lived = interrupt::or(async {
         house.open().await?;
-        let mut transcript = Transcript::begin();
-        life::drive(&mut house, &mut transcript).await?;
+        let transcript = Transcript::begin();
+        life::drive(&mut house, &transcript).await?;
         Ok(transcript.summary())
     })
     .await;

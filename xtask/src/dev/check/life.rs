@@ -34,19 +34,19 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// # Errors
 ///
 /// The first thing that was expected and did not come.
-pub(super) async fn drive(house: &mut House, transcript: &mut Transcript) -> Result<()> {
+pub(super) async fn drive(house: &mut House, transcript: &Transcript) -> Result<()> {
     let pid_file = house.plan().dir.join("program.pid");
     let mut clients = Clients::connect(house, transcript).await?;
 
     house.start_agent(AGENT_ID, &program(&pid_file))?;
     transcript.add(Instant::now(), "check", Way::Done, &format!("the agent {AGENT_ID} is started"));
-    clients.see_birth(transcript).await?;
+    clients.see_birth().await?;
     let first = pid_told_in(&pid_file).await?;
 
     kill(first, Signal::SIGKILL).with_context(|| format!("kill process {first}"))?;
     let killed = Instant::now();
     transcript.add(killed, "check", Way::Done, &format!("kill -9 {first}"));
-    let seen = clients.see_status("failed", DEATH_TIMEOUT, transcript).await?;
+    let seen = clients.see_status("failed", DEATH_TIMEOUT).await?;
     transcript.took("from kill -9 to both clients' frames", seen - killed);
     if seen - killed > DEATH_TIMEOUT {
         bail!(
@@ -56,17 +56,17 @@ pub(super) async fn drive(house: &mut House, transcript: &mut Transcript) -> Res
     }
 
     std::fs::remove_file(&pid_file).context("forget the first process")?;
-    clients.command("start", &json!({}), transcript).await?;
-    clients.see_status("active", STEP_TIMEOUT, transcript).await?;
+    clients.command("start", &json!({})).await?;
+    clients.see_status("active", STEP_TIMEOUT).await?;
     let second = pid_told_in(&pid_file).await?;
     if second == first {
         bail!("the agent says that the program was started again, but it is still process {first}");
     }
 
-    clients.command("stop", &json!({ "graceful": true }), transcript).await?;
+    clients.command("stop", &json!({ "graceful": true })).await?;
     let asked = Instant::now();
-    clients.see_status("stopping", STEP_TIMEOUT, transcript).await?;
-    let stopped = clients.see_status("stopped", STEP_TIMEOUT, transcript).await?;
+    clients.see_status("stopping", STEP_TIMEOUT).await?;
+    let stopped = clients.see_status("stopped", STEP_TIMEOUT).await?;
     gone(second).await?;
     transcript.add(Instant::now(), "check", Way::Done, &format!("process {second} is gone"));
     transcript.took("from the stop on the socket to both clients' stopped", stopped - asked);
@@ -80,73 +80,58 @@ struct Clients {
 }
 
 impl Clients {
-    async fn connect(house: &House, transcript: &mut Transcript) -> Result<Self> {
+    async fn connect(house: &House, transcript: &Transcript) -> Result<Self> {
         let ws = house.plan().addresses.ws_url();
         let token = &house.tokens().operator;
         let url = format!("{ws}/api/v1/ws?token={token}");
-        let mut freeagentics = Watcher::connect("freeagentics", &url, None).await?;
+        let mut freeagentics = Watcher::connect("freeagentics", &url, None, transcript).await?;
         let is = |kind: &'static str| move |frame: &Value| frame["type"] == kind;
-        freeagentics
-            .expect("connection_established", STEP_TIMEOUT, transcript, is("connection_established"))
-            .await?;
+        freeagentics.expect("connection_established", STEP_TIMEOUT, is("connection_established")).await?;
         let events = json!(["agent_created", "agent_status"]);
-        freeagentics.send(&json!({ "type": "subscribe", "data": { "events": events } }), transcript).await?;
-        freeagentics
-            .expect("subscription_confirmed", STEP_TIMEOUT, transcript, is("subscription_confirmed"))
-            .await?;
+        freeagentics.send(&json!({ "type": "subscribe", "data": { "events": events } })).await?;
+        freeagentics.expect("subscription_confirmed", STEP_TIMEOUT, is("subscription_confirmed")).await?;
 
-        let mut sentinelops = Watcher::connect("sentinelops", &format!("{ws}/ws"), Some(token)).await?;
-        sentinelops.expect("connection.ready", STEP_TIMEOUT, transcript, is("connection.ready")).await?;
+        let mut sentinelops =
+            Watcher::connect("sentinelops", &format!("{ws}/ws"), Some(token), transcript).await?;
+        sentinelops.expect("connection.ready", STEP_TIMEOUT, is("connection.ready")).await?;
         let subscribe = json!({ "id": "1", "type": "subscribe", "data": { "events": ["agent.*"] } });
-        sentinelops.send(&subscribe, transcript).await?;
-        sentinelops
-            .expect("subscription.confirmed", STEP_TIMEOUT, transcript, is("subscription.confirmed"))
-            .await?;
+        sentinelops.send(&subscribe).await?;
+        sentinelops.expect("subscription.confirmed", STEP_TIMEOUT, is("subscription.confirmed")).await?;
         Ok(Self { freeagentics, sentinelops })
     }
 
     /// Sees the agent appear as pending and become active.
-    async fn see_birth(&mut self, transcript: &mut Transcript) -> Result<()> {
+    async fn see_birth(&mut self) -> Result<()> {
         let pending = |frame: &Value| {
             let data = &frame["data"];
             let born = frame["type"] == "agent_created" && data["status"] == "pending";
             born && data["agent_id"] == AGENT_ID
         };
-        self.freeagentics.expect("agent_created as pending", STEP_TIMEOUT, transcript, pending).await?;
-        self.see_status("active", STEP_TIMEOUT, transcript).await.map(drop)
+        self.freeagentics.expect("agent_created as pending", STEP_TIMEOUT, pending).await?;
+        self.see_status("active", STEP_TIMEOUT).await.map(drop)
     }
 
     /// Waits until both clients have seen a status. Returns when the later of the two saw it.
-    async fn see_status(
-        &mut self,
-        status: &'static str,
-        within: Duration,
-        transcript: &mut Transcript,
-    ) -> Result<Instant> {
+    async fn see_status(&mut self, status: &'static str, within: Duration) -> Result<Instant> {
         let about = move |data: &Value| data["agent_id"] == AGENT_ID && data["new_status"] == status;
         let (first, _) = self
             .freeagentics
-            .expect(&format!("agent_status {status}"), within, transcript, |frame| {
+            .expect(&format!("agent_status {status}"), within, |frame| {
                 frame["type"] == "agent_status" && about(&frame["data"])
             })
             .await?;
         let (second, _) = self
             .sentinelops
-            .expect(&format!("agent.status_change to {status}"), within, transcript, |frame| {
+            .expect(&format!("agent.status_change to {status}"), within, |frame| {
                 frame["event"] == "agent.status_change" && about(&frame["data"])
             })
             .await?;
         Ok(first.max(second))
     }
 
-    async fn command(
-        &mut self,
-        command: &str,
-        parameters: &Value,
-        transcript: &mut Transcript,
-    ) -> Result<()> {
+    async fn command(&mut self, command: &str, parameters: &Value) -> Result<()> {
         let data = json!({ "agent_id": AGENT_ID, "command": command, "parameters": parameters });
-        self.freeagentics.send(&json!({ "type": "command", "data": data }), transcript).await
+        self.freeagentics.send(&json!({ "type": "command", "data": data })).await
     }
 
     async fn close(self) -> Result<()> {

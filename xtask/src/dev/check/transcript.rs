@@ -2,7 +2,13 @@
 //!
 //! It must not judge.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use owo_colors::OwoColorize as _;
 
@@ -20,21 +26,22 @@ pub(super) enum Way {
     Done,
 }
 
-/// The lines so far, printed as they come.
+/// The lines so far, printed as they come. Clones write to the same transcript.
+#[derive(Clone)]
 pub(super) struct Transcript {
     started: Instant,
-    frames: usize,
+    frames: Arc<AtomicUsize>,
 }
 
 impl Transcript {
     /// Starts the clock.
     pub(super) fn begin() -> Self {
         anstream::println!();
-        Self { started: Instant::now(), frames: 0 }
+        Self { started: Instant::now(), frames: Arc::default() }
     }
 
     /// Adds a line that happened at a moment.
-    pub(super) fn add(&mut self, at: Instant, who: &str, way: Way, what: &str) {
+    pub(super) fn add(&self, at: Instant, who: &str, way: Way, what: &str) {
         let time = format!("{:>7.3} s", at.saturating_duration_since(self.started).as_secs_f64());
         let arrow = match way {
             Way::Sent => "→".blue().to_string(),
@@ -42,20 +49,21 @@ impl Transcript {
             Way::Done => "·".yellow().to_string(),
         };
         if way != Way::Done {
-            self.frames += 1;
+            self.frames.fetch_add(1, Ordering::Relaxed);
         }
         anstream::println!("{} {who:<12} {arrow} {}", time.dimmed(), shortened(what));
     }
 
     /// Adds a line that tells how long something took.
-    pub(super) fn took(&mut self, what: &str, time: Duration) {
+    pub(super) fn took(&self, what: &str, time: Duration) {
         let line = format!("{what}: {:.1} ms", time.as_secs_f64() * 1000.0);
         self.add(Instant::now(), "check", Way::Done, &line.bold().to_string());
     }
 
     /// How much there was.
     pub(super) fn summary(&self) -> String {
-        format!("{} frames in {:.1} s", self.frames, self.started.elapsed().as_secs_f64())
+        let frames = self.frames.load(Ordering::Relaxed);
+        format!("{frames} frames in {:.1} s", self.started.elapsed().as_secs_f64())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A WebSocket client that notes when each frame arrived, however late it is looked at.
+//! A WebSocket client that notes each frame as it arrives, however late it is looked at.
 //!
 //! It must not know what the frames mean.
 
@@ -25,6 +25,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// One connected client.
 pub(super) struct Watcher {
     name: &'static str,
+    transcript: Transcript,
     sink: SplitSink<Socket, Message>,
     frames: mpsc::Receiver<(Instant, Value)>,
     reader: JoinHandle<()>,
@@ -36,7 +37,12 @@ impl Watcher {
     /// # Errors
     ///
     /// When the edge does not accept it in time.
-    pub(super) async fn connect(name: &'static str, url: &str, bearer: Option<&str>) -> Result<Self> {
+    pub(super) async fn connect(
+        name: &'static str,
+        url: &str,
+        bearer: Option<&str>,
+        transcript: &Transcript,
+    ) -> Result<Self> {
         let mut request = url.into_client_request().context("the edge's URL")?;
         if let Some(token) = bearer {
             let value = HeaderValue::try_from(format!("Bearer {token}")).context("the token as a header")?;
@@ -49,16 +55,19 @@ impl Watcher {
         let (socket, _) = connected.with_context(|| format!("{name}: the edge refused the connection"))?;
         let (sink, mut stream) = socket.split();
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
+        let noted = transcript.clone();
         let reader = tokio::spawn(async move {
             while let Some(Ok(message)) = stream.next().await {
                 let Message::Text(text) = message else { continue };
+                let at = Instant::now();
+                noted.add(at, name, Way::Received, &text);
                 let frame = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.to_string()));
-                if sender.send((Instant::now(), frame)).await.is_err() {
+                if sender.send((at, frame)).await.is_err() {
                     return;
                 }
             }
         });
-        Ok(Self { name, sink, frames, reader })
+        Ok(Self { name, transcript: transcript.clone(), sink, frames, reader })
     }
 
     /// Sends a message.
@@ -66,13 +75,13 @@ impl Watcher {
     /// # Errors
     ///
     /// When the socket is closed.
-    pub(super) async fn send(&mut self, message: &Value, transcript: &mut Transcript) -> Result<()> {
-        transcript.add(Instant::now(), self.name, Way::Sent, &message.to_string());
+    pub(super) async fn send(&mut self, message: &Value) -> Result<()> {
+        self.transcript.add(Instant::now(), self.name, Way::Sent, &message.to_string());
         let sent = self.sink.send(Message::text(message.to_string())).await;
         sent.with_context(|| format!("{}: the socket is closed", self.name))
     }
 
-    /// Waits for a frame, showing the others on the way. Returns it with the moment at which it arrived.
+    /// Waits for a frame, passing over the others. Returns it with the moment at which it arrived.
     ///
     /// # Errors
     ///
@@ -81,7 +90,6 @@ impl Watcher {
         &mut self,
         what: &str,
         within: Duration,
-        transcript: &mut Transcript,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<(Instant, Value)> {
         let deadline = tokio::time::Instant::now() + within;
@@ -93,7 +101,6 @@ impl Watcher {
             let Some((at, frame)) = next else {
                 bail!("{}: expected {what}, but the edge closed the socket", self.name);
             };
-            transcript.add(at, self.name, Way::Received, &frame.to_string());
             if wanted(&frame) {
                 return Ok((at, frame));
             }
@@ -144,24 +151,24 @@ mod tests {
     #[tokio::test]
     async fn frames_on_the_way_are_passed_over_and_what_is_said_arrives() {
         let (url, served) = server(&[r#"{"n":1}"#, r#"{"n":2}"#]).await;
-        let mut transcript = Transcript::begin();
-        let mut watcher = Watcher::connect("test", &url, None).await.expect("it accepts");
+        let mut watcher =
+            Watcher::connect("test", &url, None, &Transcript::begin()).await.expect("it accepts");
         let within = Duration::from_secs(5);
-        let found = watcher.expect("two", within, &mut transcript, |frame| frame["n"] == 2).await;
+        let found = watcher.expect("two", within, |frame| frame["n"] == 2).await;
         assert_eq!(found.expect("it comes").1, json!({ "n": 2 }));
-        watcher.send(&json!({ "said": true }), &mut transcript).await.expect("the server listens");
+        watcher.send(&json!({ "said": true })).await.expect("the server listens");
         assert_eq!(served.await.expect("it ends"), r#"{"said":true}"#);
-        let closed = watcher.expect("three", within, &mut transcript, |_| false).await.expect_err("closed");
+        let closed = watcher.expect("three", within, |_| false).await.expect_err("closed");
         assert_eq!(closed.to_string(), "test: expected three, but the edge closed the socket");
     }
 
     #[tokio::test]
     async fn what_does_not_come_in_time_is_named() {
         let (url, _served) = server(&[r#"{"n":1}"#]).await;
-        let mut watcher = Watcher::connect("test", &url, None).await.expect("it accepts");
-        let mut transcript = Transcript::begin();
+        let mut watcher =
+            Watcher::connect("test", &url, None, &Transcript::begin()).await.expect("it accepts");
         let within = Duration::from_millis(100);
-        let late = watcher.expect("two", within, &mut transcript, |frame| frame["n"] == 2).await;
+        let late = watcher.expect("two", within, |frame| frame["n"] == 2).await;
         assert_eq!(late.expect_err("it never comes").to_string(), "test: expected two within 0.1 s");
     }
 }
