@@ -111,7 +111,9 @@ impl Backlog {
         tenant_id: Arc<str>,
         cursor: v1::Cursor,
     ) -> Result<Vec<v1::Event>, Gap> {
-        self.read(tenant_id, From::After { cursor, due: true, len: PageLen(PAGE_LEN_MAX) }).await.map(|page| page.events)
+        self.read(tenant_id, From::After { cursor, due: true, len: PageLen(PAGE_LEN_MAX) })
+            .await
+            .map(|page| page.events)
     }
 
     async fn try_read(&self, tenant_id: &str, from: &From) -> Result<Option<Page>, Status> {

@@ -23,7 +23,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The secret that tokens are signed with.
 pub(crate) const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 /// Most events of one response of a watch.
-const RANGE_LEN: usize = 64;
+const RANGE_LEN: usize = 256;
 
 /// The keys that belong to [`SECRET`].
 pub(crate) fn keys() -> Keys {
@@ -65,7 +65,8 @@ impl Log {
     }
 
     fn after(&self, revision: u64) -> impl Iterator<Item = &v1::Event> {
-        let from = usize::try_from((revision + 1).saturating_sub(self.oldest)).expect("logs of tests are short");
+        let from =
+            usize::try_from((revision + 1).saturating_sub(self.oldest)).expect("logs of tests are short");
         self.events.iter().skip(from)
     }
 }
@@ -117,11 +118,6 @@ impl Scripted {
         scripted
     }
 
-    /// The service itself, to be served together with others.
-    pub(crate) fn service(&self) -> WatchServiceServer<Self> {
-        WatchServiceServer::new(self.clone())
-    }
-
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -132,19 +128,25 @@ impl Scripted {
         result
     }
 
-    /// Appends an event; its revision, tenant and commit time are filled in. Gives its revision.
-    pub(crate) fn append(&self, tenant_id: &str, mut event: v1::Event) -> u64 {
+    /// Appends an event; its revision, tenant and times are filled in. Gives its revision.
+    pub(crate) fn append(&self, tenant_id: &str, event: v1::Event) -> u64 {
+        self.append_all(tenant_id, [event])
+    }
+
+    /// Appends events in one commit. Gives the last revision.
+    pub(crate) fn append_all(&self, tenant_id: &str, events: impl IntoIterator<Item = v1::Event>) -> u64 {
+        let now = signalbox_proto::timestamp(signalbox_telemetry::now());
         self.with(|state| {
             let log = state.logs.entry(tenant_id.to_owned()).or_insert_with(Log::new);
-            event.revision = log.head() + 1;
-            event.change_end = event.revision;
-            event.tenant_id = tenant_id.to_owned();
-            let now = signalbox_proto::timestamp(signalbox_telemetry::now());
-            event.time.get_or_insert(now);
-            event.committed_at.get_or_insert(now);
-            let revision = event.revision;
-            log.events.push(event);
-            revision
+            for mut event in events {
+                event.revision = log.head() + 1;
+                event.change_end = event.revision;
+                event.tenant_id = tenant_id.to_owned();
+                event.time.get_or_insert(now);
+                event.committed_at.get_or_insert(now);
+                log.events.push(event);
+            }
+            log.head()
         })
     }
 

@@ -51,7 +51,12 @@ impl Straggler {
                 }
                 let encoders = Arc::clone(&self.context.encoders);
                 let encoder = self.connection.encoder;
-                self.feed(&entries, BATCH_BYTES_MAX, |entry| &entry.event, |entry| entry.frames(encoder, &encoders).cloned());
+                self.feed(
+                    &entries,
+                    BATCH_BYTES_MAX,
+                    |entry| &entry.event,
+                    |entry| entry.frames(encoder, &encoders).cloned(),
+                );
             }
             Slice::Gone => self.reading = self.read_on(),
             Slice::Restarted => self.follow_restart(),
@@ -85,7 +90,11 @@ impl Straggler {
     fn read_on(&self) -> Option<Reading> {
         let place = self.connection.place.as_ref()?;
         let log = place.lease.tail().log()?;
-        let from = From::After { cursor: log.cursor(place.position), due: log.head > place.position, len: self.page_len };
+        let from = From::After {
+            cursor: log.cursor(place.position),
+            due: log.head > place.position,
+            len: self.page_len,
+        };
         Some(self.read(from))
     }
 

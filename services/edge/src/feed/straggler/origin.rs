@@ -96,7 +96,9 @@ impl Straggler {
                 }
             }
             // Another edge may be further: the state service knows.
-            Origin::After(cursor) => Found::Ask(From::After { cursor: cursor.clone(), due: false, len: self.page_len }),
+            Origin::After(cursor) => {
+                Found::Ask(From::After { cursor: cursor.clone(), due: false, len: self.page_len })
+            }
             Origin::Since(at) => tail.before(*at).map_or(Found::Ask(From::Since(*at)), Found::At),
         }
     }

@@ -114,7 +114,7 @@ async fn a_lagging_client_that_skips_to_live_sees_only_what_is_new() {
 /// come back, resume and change their place, each receives every revision once and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_reader_receives_every_revision_once_whatever_its_speed() {
-    for seed in 0..4 {
+    for seed in 0..3 {
         let rig = Rig::start(FeedConfig { ring_len_max: 96, ..config() }).await;
         let mut readers = Vec::new();
         for number in 0..24 {
@@ -122,11 +122,11 @@ async fn every_reader_receives_every_revision_once_whatever_its_speed() {
             client.watch().await;
             readers.push((client, StdRng::seed_from_u64(seed * 1000 + number)));
         }
-        let total = 3000;
+        let total = 1500;
         let writer = async {
             let mut random = StdRng::seed_from_u64(seed);
             for _ in 0..total {
-                rig.append("a", random.random_range(0..3000));
+                rig.append("a", random.random_range(0..2000));
                 if random.random_ratio(1, 20) {
                     tokio::task::yield_now().await;
                 }
