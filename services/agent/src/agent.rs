@@ -170,11 +170,16 @@ impl Sessions<'_> {
                 Err(ending) => ending,
             };
             let wait = match ending {
-                Ending::Drained(session) if session.age() >= self.link.config.backoff.reset_after => {
+                Ending::Drained(session) => {
+                    // No failure; but servers that drain one after the other must not be run against.
+                    let is_young = session.age() < self.link.config.backoff.reset_after;
                     drained = Some(session);
-                    continue;
+                    if !is_young {
+                        continue;
+                    }
+                    backoff = Backoff::new(self.link.config.backoff);
+                    Duration::ZERO
                 }
-                Ending::Drained(_) => Duration::ZERO,
                 Ending::Stopped => return Ok(()),
                 Ending::Lost { why, retry_after } => {
                     tracing::warn!(url, "there is no session: {why}");

@@ -4,19 +4,20 @@
 //! It must know neither sessions nor what commands do. One task owns all of it, so that there is one order.
 
 mod job;
+mod record;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use signalbox_proto::v1::{
-    CommandCancellation, CommandDelivery, CommandUpdate, ConfigStatus, ExecutionState,
-    RemoteConfig as WireConfig, RemoteConfigState,
+    CommandCancellation, CommandDelivery, ConfigStatus, ExecutionState, RemoteConfig as WireConfig,
+    RemoteConfigState,
 };
 use signalbox_telemetry::now;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -25,9 +26,11 @@ use tracing::Instrument as _;
 use super::{Handler, Lane, Outcome, Rejection};
 use crate::{
     handle::Handle,
-    ledger::{Ledger, LedgerError, Stage},
+    ledger::{LedgerError, Stage},
 };
 use job::{CommandJob, ConfigJob, Job};
+use record::Record;
+pub(crate) use record::SharedLedger;
 
 /// Commands that wait for their turn; further ones are refused.
 const WAITING_MAX: usize = 64;
@@ -42,19 +45,13 @@ pub(crate) enum Request {
     Config(WireConfig),
 }
 
-pub(crate) type SharedLedger = Arc<Mutex<Ledger>>;
-
 /// Carries out what the server asks for.
 pub(crate) struct Dispatcher<H> {
     handler: Arc<H>,
-    ledger: SharedLedger,
-    handle: Handle,
+    record: Record,
     waiting: VecDeque<Job>,
     running: HashMap<tokio::task::Id, Running>,
     tasks: JoinSet<Ended>,
-    /// Ends of commands whose reports are not acknowledged, with the reports' places, oldest first.
-    unacknowledged: VecDeque<(u64, String, Outcome)>,
-    settled: watch::Receiver<u64>,
 }
 
 /// What runs now.
@@ -79,16 +76,12 @@ enum Ended {
 
 impl<H: Handler> Dispatcher<H> {
     pub(crate) fn new(handler: Arc<H>, ledger: SharedLedger, handle: Handle) -> Self {
-        let settled = handle.settled();
         Self {
             handler,
-            ledger,
-            handle,
+            record: Record::new(ledger, handle),
             waiting: VecDeque::new(),
             running: HashMap::new(),
             tasks: JoinSet::new(),
-            unacknowledged: VecDeque::new(),
-            settled,
         }
     }
 
@@ -101,14 +94,14 @@ impl<H: Handler> Dispatcher<H> {
         stop: CancellationToken,
     ) {
         for (command_id, outcome) in earlier {
-            self.report_end(&command_id, outcome, "").await;
+            self.record.report_end(&command_id, outcome, "").await;
         }
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.ended(ended).await,
-                Ok(()) = self.settled.changed() => self.acknowledged().await,
+                settled = self.record.acknowledgement() => self.record.acknowledged(settled).await,
                 Some(request) = requests.recv() => self.take(request).await,
             }
             self.begin_next().await;
@@ -125,22 +118,23 @@ impl<H: Handler> Dispatcher<H> {
     }
 
     async fn deliver(&mut self, delivery: CommandDelivery) {
-        let known = self.ledger.lock().expect(UNPOISONED).stage(&delivery.command_id).cloned();
+        let known = self.record.stage(&delivery.command_id);
         if let Some(stage) = known {
             tracing::info!(command_id = delivery.command_id, "a command arrived again");
-            return self.repeat(&delivery.command_id, stage, &delivery.traceparent).await;
+            return self.record.repeat(&delivery.command_id, stage, &delivery.traceparent).await;
         }
         let job = CommandJob::new(delivery);
         if let Err(rejection) = self.accept(&job) {
             tracing::info!(parent: &job.span, "refused: {rejection}");
             return self
+                .record
                 .end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent)
                 .await;
         }
-        if let Err(error) = self.put(&job.command.command_id, Stage::Received).await {
+        if let Err(error) = self.record.put(&job.command.command_id, Stage::Received).await {
             return self.cannot_write(&job, &error).await;
         }
-        self.progress(&job, ExecutionState::Acknowledged).await;
+        self.record.progress(&job.command, ExecutionState::Acknowledged).await;
         if self.handler.lane(&job.command) == Lane::Prompt {
             self.begin(job, Lane::Prompt).await;
         } else {
@@ -163,26 +157,10 @@ impl<H: Handler> Dispatcher<H> {
         Ok(())
     }
 
-    /// Says again what is known of a command.
-    async fn repeat(&mut self, command_id: &str, stage: Stage, traceparent: &str) {
-        let state = match stage {
-            Stage::Received => ExecutionState::Acknowledged,
-            Stage::Started => ExecutionState::InProgress,
-            Stage::Ended(outcome) | Stage::Reported(outcome) => {
-                return self.report_end(command_id, outcome, traceparent).await;
-            }
-        };
-        self.report(
-            CommandUpdate { command_id: command_id.into(), state: state.into(), ..CommandUpdate::default() },
-            traceparent,
-        )
-        .await;
-    }
-
     async fn cancel(&mut self, CommandCancellation { command_id, reason }: CommandCancellation) {
         let waiting = self.waiting.iter().position(|job| job.command_id() == Some(&command_id));
         if let Some(Job::Command(job)) = waiting.and_then(|at| self.waiting.remove(at)) {
-            return self.end(&command_id, Outcome::canceled(&reason), &job.command.traceparent).await;
+            return self.record.end(&command_id, Outcome::canceled(&reason), &job.command.traceparent).await;
         }
         let mut commands = self.running.values_mut().filter_map(|running| running.command.as_mut());
         let running = commands.find(|running| running.command_id == command_id);
@@ -214,14 +192,15 @@ impl<H: Handler> Dispatcher<H> {
         if job.is_late() {
             let rejection = Rejection::because("the deadline passed before it could start");
             return self
+                .record
                 .end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent)
                 .await;
         }
         // Invariant: on disk before it is begun, or a crash could begin it twice.
-        if let Err(error) = self.put(&job.command.command_id, Stage::Started).await {
+        if let Err(error) = self.record.put(&job.command.command_id, Stage::Started).await {
             return self.cannot_write(&job, &error).await;
         }
-        self.progress(&job, ExecutionState::InProgress).await;
+        self.record.progress(&job.command, ExecutionState::InProgress).await;
         let (cancel, canceled) = oneshot::channel();
         let (command_id, traceparent) = (job.command.command_id.clone(), job.command.traceparent.clone());
         let (handler, span) = (Arc::clone(&self.handler), job.span.clone());
@@ -236,7 +215,7 @@ impl<H: Handler> Dispatcher<H> {
     }
 
     async fn begin_config(&mut self, job: ConfigJob) {
-        self.report_config(job.state(ConfigStatus::Applying, "")).await;
+        self.record.report_config(job.state(ConfigStatus::Applying, "")).await;
         let handler = Arc::clone(&self.handler);
         let task = self.tasks.spawn(async move { Ended::Config(job.apply(&*handler).await) });
         self.running.insert(task.id(), Running { lane: Lane::Ordered, command: None });
@@ -248,9 +227,9 @@ impl<H: Handler> Dispatcher<H> {
                 self.running.remove(&task);
                 match ended {
                     Ended::Command { command_id, traceparent, outcome } => {
-                        self.end(&command_id, outcome, &traceparent).await;
+                        self.record.end(&command_id, outcome, &traceparent).await;
                     }
-                    Ended::Config(state) => self.report_config(state).await,
+                    Ended::Config(state) => self.record.report_config(state).await,
                 }
             }
             Err(error) => {
@@ -258,17 +237,21 @@ impl<H: Handler> Dispatcher<H> {
                 let running = self.running.remove(&error.id());
                 if let Some(command) = running.and_then(|running| running.command) {
                     let outcome = Outcome::failed("the handler of the command panicked");
-                    self.end(&command.command_id, outcome, &command.traceparent).await;
+                    self.record.end(&command.command_id, outcome, &command.traceparent).await;
                 }
             }
         }
     }
 
     async fn end_all(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.ended(ended).await;
+        }
         let stopping = Rejection::because("the agent is stopping");
         for job in std::mem::take(&mut self.waiting) {
             if let Job::Command(job) = job {
-                self.end(&job.command.command_id, Outcome::rejected(&stopping), &job.command.traceparent)
+                self.record
+                    .end(&job.command.command_id, Outcome::rejected(&stopping), &job.command.traceparent)
                     .await;
             }
         }
@@ -276,7 +259,7 @@ impl<H: Handler> Dispatcher<H> {
         for (_, running) in std::mem::take(&mut self.running) {
             if let Some(command) = running.command {
                 let outcome = Outcome::failed("the agent stopped while carrying out the command");
-                self.end(&command.command_id, outcome, &command.traceparent).await;
+                self.record.end(&command.command_id, outcome, &command.traceparent).await;
             }
         }
     }
@@ -284,64 +267,8 @@ impl<H: Handler> Dispatcher<H> {
     async fn cannot_write(&mut self, job: &CommandJob, error: &LedgerError) {
         tracing::error!(parent: &job.span, error = error as &dyn std::error::Error, "the ledger cannot be written");
         let rejection = Rejection::because("the agent's ledger cannot be written, so it may not begin");
-        self.end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent).await;
-    }
-
-    /// Remembers how a command ended, and reports it.
-    async fn end(&mut self, command_id: &str, outcome: Outcome, traceparent: &str) {
-        if let Err(error) = self.put(command_id, Stage::Ended(outcome.clone())).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                command_id,
-                "an outcome is not in the ledger"
-            );
-        }
-        self.report_end(command_id, outcome, traceparent).await;
-    }
-
-    async fn report_end(&mut self, command_id: &str, outcome: Outcome, traceparent: &str) {
-        if let Some(place) = self.report(outcome.update(command_id), traceparent).await {
-            self.unacknowledged.push_back((place, command_id.to_owned(), outcome));
-        }
-    }
-
-    async fn progress(&self, job: &CommandJob, state: ExecutionState) {
-        let command_id = job.command.command_id.clone();
-        let update = CommandUpdate { command_id, state: state.into(), ..CommandUpdate::default() };
-        self.report(update, &job.command.traceparent).await;
-    }
-
-    async fn report(&self, update: CommandUpdate, traceparent: &str) -> Option<u64> {
-        let reported = self.handle.within(traceparent).command(update).await;
-        reported
-            .inspect_err(|error| tracing::error!(%error, "what became of a command cannot be reported"))
-            .ok()
-    }
-
-    async fn report_config(&self, state: RemoteConfigState) {
-        if let Err(error) = self.handle.config(state).await {
-            tracing::error!(%error, "what became of a configuration cannot be reported");
-        }
-    }
-
-    /// Remembers which ends the server knows of.
-    async fn acknowledged(&mut self) {
-        let settled = *self.settled.borrow_and_update();
-        while let Some((_, command_id, outcome)) =
-            self.unacknowledged.pop_front_if(|(place, ..)| *place <= settled)
-        {
-            if let Err(error) = self.put(&command_id, Stage::Reported(outcome)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the ledger cannot be written");
-            }
-        }
-    }
-
-    /// Writes to the ledger, away from the tasks of the runtime: a disk may take its time.
-    async fn put(&self, command_id: &str, stage: Stage) -> Result<(), LedgerError> {
-        let (ledger, command_id) = (Arc::clone(&self.ledger), command_id.to_owned());
-        let put = move || ledger.lock().expect(UNPOISONED).put(&command_id, stage);
-        tokio::task::spawn_blocking(put).await.expect("writing the ledger does not panic")
+        self.record
+            .end(&job.command.command_id, Outcome::rejected(&rejection), &job.command.traceparent)
+            .await;
     }
 }
-
-const UNPOISONED: &str = "nothing panics while it holds this lock";

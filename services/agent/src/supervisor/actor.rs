@@ -1,21 +1,21 @@
 //! The one task that owns the program: it alone starts and stops it, and it alone says what state it is in.
 
+mod stopping;
+
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::json;
 use signalbox_proto::v1::AgentStatus;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ConfigurationError, ProgramConfig, RestartPolicy, await_all,
     configuration::Configuration,
-    group::Group,
     guard::Guard,
     handler::{Action, Request, Stop},
     journal::Journal,
@@ -24,9 +24,6 @@ use super::{
     status::{Exit, Snapshot},
 };
 use crate::{backoff::Backoff, commands::JsonObject, handle::Status, handle::object, logs::LogWriter};
-
-/// How long a killed program may take to be gone.
-const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Owns the program.
 pub(super) struct Actor {
@@ -247,42 +244,6 @@ impl Actor {
         }
     }
 
-    /// Stops the program and everything it started; answers whether there was anything to stop.
-    async fn stop(
-        &mut self,
-        asked: Stop,
-        cause: Cause<'_>,
-        kill: &CancellationToken,
-    ) -> Result<bool, String> {
-        let waited_for_restart = self.restart_at.take().is_some();
-        let Some(mut program) = self.program.take() else {
-            if waited_for_restart {
-                let exit = self.last_exit;
-                self.publish(AgentStatus::Stopped, cause, exit, JsonObject::new(), None);
-            }
-            return Ok(waited_for_restart);
-        };
-        let (pid, started_at, group) = (program.pid(), program.started_at(), program.group());
-        let details = object(json!({"pid": pid}));
-        self.publish(AgentStatus::Stopping, cause, None, details, Some((pid, started_at)));
-        let patience = asked.timeout.unwrap_or(self.config.stop_timeout);
-        let deadline = Instant::now() + if asked.graceful { patience } else { Duration::ZERO };
-        let ended = end(&mut program, asked.graceful, deadline, kill).await;
-        let Some((exit, forced)) = ended else {
-            self.program = Some(program);
-            return Err(format!("process {pid} is still there {} s after SIGKILL", KILL_TIMEOUT.as_secs()));
-        };
-        drop(program);
-        self.sweep(group, if kill.is_cancelled() { Instant::now() } else { deadline }).await;
-        let mut details = facts(pid, exit, started_at.elapsed());
-        details.insert("forced".into(), forced.into());
-        self.last_exit = Some(exit);
-        self.publish(AgentStatus::Stopped, cause, Some(exit), details.clone(), None);
-        let how = if forced { "killed" } else { "stopped" };
-        self.journal.line(format!("{how} the program (process {pid}): {}", cause.reason), details);
-        Ok(true)
-    }
-
     async fn restart(
         &mut self,
         asked: Stop,
@@ -309,23 +270,6 @@ impl Actor {
         Ok(true)
     }
 
-    /// Ends what the program left behind: given until the deadline, then killed.
-    async fn sweep(&mut self, group: Group, deadline: Instant) {
-        if !group.ended_by(deadline).await {
-            self.journal.line("killed what the program left running".into(), JsonObject::new());
-            group.signal(Signal::SIGKILL);
-            if !group.ended_by(Instant::now() + KILL_TIMEOUT).await {
-                tracing::error!(
-                    group = group.number(),
-                    "processes of the program are still there after SIGKILL"
-                );
-            }
-        }
-        if let Some(guard) = &mut self.guard {
-            guard.forget(group).await;
-        }
-    }
-
     fn publish(
         &self,
         status: AgentStatus,
@@ -346,28 +290,6 @@ impl Actor {
         self.journal
             .status(Status { exit_code, details, ..Status::new(status, cause.reason) }, cause.traceparent);
     }
-}
-
-/// Ends the program: asks first where that is wanted, and kills it at the deadline or when all patience is over.
-/// Answers how it ended and whether by force; `None` when it is still there.
-async fn end(
-    program: &mut Program,
-    graceful: bool,
-    deadline: Instant,
-    kill: &CancellationToken,
-) -> Option<(Exit, bool)> {
-    if graceful {
-        program.terminate();
-        tokio::select! {
-            biased;
-            ended = program.ended() => return ended.ok().map(|exit| (exit, false)),
-            () = sleep_until(deadline) => {}
-            () = kill.cancelled() => {}
-        }
-    }
-    program.kill();
-    let ended = timeout(KILL_TIMEOUT, program.ended()).await.ok()?;
-    ended.ok().map(|exit| (exit, true))
 }
 
 /// What there is to say of a program that has ended.

@@ -153,19 +153,26 @@ async fn a_server_that_lost_what_it_acknowledged_gets_the_rest_as_another_run() 
 }
 
 #[tokio::test]
-async fn a_drain_opens_the_new_session_before_it_leaves_the_old() {
-    let mut server = TestServer::start().await;
-    let agent = Running::start(config(server.url()));
-    let mut old = server.welcomed(0).await;
-    agent.report(1..=1).await;
-    assert_eq!(old.sequences(1).await, [1]);
-    old.drain(50).await;
-    let new = server.session().await;
-    let early = tokio::time::timeout(Duration::from_millis(100), old.message()).await;
-    assert!(early.is_err(), "the old session stays open and silent until the new one is welcomed: {early:?}");
-    new.welcome(welcome(1)).await;
-    assert!(old.message().await.is_none());
-    soon("a flush", agent.handle.flushed()).await;
+async fn a_drain_opens_the_new_session_before_it_leaves_the_old_however_young_that_is() {
+    for reset_after in [Duration::ZERO, Duration::from_secs(60)] {
+        let mut server = TestServer::start().await;
+        let usual = config(server.url());
+        let backoff = BackoffConfig { reset_after, ..usual.backoff };
+        let agent = Running::start(Config { backoff, ..usual });
+        let mut old = server.welcomed(0).await;
+        agent.report(1..=1).await;
+        assert_eq!(old.sequences(1).await, [1]);
+        old.drain(50).await;
+        let new = server.session().await;
+        let early = tokio::time::timeout(Duration::from_millis(100), old.message()).await;
+        assert!(
+            early.is_err(),
+            "the old session stays open and silent until the new one is welcomed: {early:?}"
+        );
+        new.welcome(welcome(1)).await;
+        assert!(old.message().await.is_none());
+        soon("a flush", agent.handle.flushed()).await;
+    }
 }
 
 #[tokio::test]
