@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use secrecy::SecretString;
 use signalbox_agent::{
     Config, ConfigError,
@@ -15,21 +15,23 @@ Examples:
   signalbox-agent run --id web-1 -- python3 -m http.server 9000
   signalbox-agent run --id web-1 --label env=prod --restart on-failure -- ./server --port 80
   signalbox-agent run --id job-7 --exit-with-program -- sh -c 'make nightly'
-  signalbox-agent run --id web-1 --config-file /etc/web/config.json --state-dir /var/lib/web -- ./server
+  signalbox-agent run --id web-1 --config-file /etc/web.json --state-dir /var/lib/web -- ./server
 
 The address of the server and the token of the role agent come from the environment:
   export SIGNALBOX_GRPC_URL=http://127.0.0.1:50051 SIGNALBOX_TOKEN=…
 
-Commands it carries out: start, stop {graceful, timeout_ms}, restart {graceful, timeout_ms}, get_status, and
+Commands it carries out: start, stop {graceful, timeout_ms}, restart {graceful, timeout_ms}, get_status, and \
 update_config {config} where --config-file or --config-env says how the program is given it.
 
-Exit codes: 0 when asked to stop (SIGTERM, SIGINT, SIGHUP; a second one kills the program at once); 1 when the
-server refuses the agent or another session of it takes over, in which case the program is stopped first; 2 when
-the command line is wrong; with --exit-with-program the program's own, 128 plus the number of the signal that ended
-it, or 127 when it could not be started.
+Exit codes:
+  0    asked to stop by SIGTERM, SIGINT or SIGHUP; a second one kills the program at once
+  1    refused by the server, or another session of the agent took over; the program is stopped first
+  2    the command line is wrong
+  with --exit-with-program the program's own; 128 plus the number of the signal that ended it; 127 when it \
+could not be started
 
-While the server is away the program is served as before, and what there is to report is kept. Should the agent be
-killed, a small process beside it ends the program.";
+While the server is away the program is served as before, and what there is to report is kept. Should the agent \
+be killed, a small process beside it ends the program.";
 
 /// Runs a program as an agent of Signalbox: reports its life, its output and its use of the machine, and carries
 /// out commands.
@@ -115,12 +117,18 @@ pub(crate) struct RunArgs {
 const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 impl RunArgs {
+    /// What the agent is, and what it runs; ends the process with an explanation when an argument is malformed.
+    pub(crate) fn into_configs_or_exit(self) -> (Config, ProgramConfig) {
+        let explain = |error| Args::command().error(ErrorKind::ValueValidation, error).exit();
+        self.into_configs().unwrap_or_else(explain)
+    }
+
     /// What the agent is, and what it runs.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] names the argument at fault.
-    pub(crate) fn into_configs(self) -> Result<(Config, ProgramConfig), ConfigError> {
+    fn into_configs(self) -> Result<(Config, ProgramConfig), ConfigError> {
         if self.metrics_interval < METRICS_INTERVAL_MIN {
             let given = format!("{} ms", self.metrics_interval.as_millis());
             return Err(ConfigError { field: "metrics-interval", expected: "at least 250ms", given });
@@ -182,8 +190,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn configs(args: &[&str]) -> Result<(Config, ProgramConfig), ConfigError> {

@@ -21,8 +21,9 @@ enum End {
 /// Runs until a signal, the program or the server ends it. The program ends first, then what there is to report
 /// of it is sent, then the session ends.
 pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
-    let _telemetry = signalbox_telemetry::init("signalbox-agent", &args.telemetry)?;
-    let (config, mut program) = args.into_configs()?;
+    let telemetry = args.telemetry.clone();
+    let (config, mut program) = args.into_configs_or_exit();
+    let _telemetry = signalbox_telemetry::init("signalbox-agent", &telemetry)?;
     let mut signals = StopSignals::listen().context("listen for signals")?;
     program.guard = Some(std::env::current_exe().context("find the agent's own program")?);
     let agent = Agent::open(config)?;
