@@ -6,8 +6,8 @@ use signalbox_identity::Keys;
 use signalbox_telemetry::{adopt, metrics_text, record_metrics};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::{
@@ -160,7 +160,7 @@ impl Server {
         let end = drain(shutdown, closing, registry, config.session().drain_window);
         tracing::info!(address = %grpc.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), %replica_id, "serving");
         let served = transport(&Arc::new(context), health_service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), end)
+            .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), end)
             .await;
         streams.close();
         streams.wait().await;

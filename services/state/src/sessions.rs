@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    domain::{Code, Error},
+    domain::{Code, Error, session::superseded},
     samples::Board,
     watch::{Hub, Slice, Tail},
 };
@@ -103,7 +103,7 @@ impl Registry {
         let older = tenant.sessions.insert(agent_id.to_owned(), entry);
         drop(tenants);
         if let Some(older) = older {
-            let _ = older.signals.try_send(Signal::End(newer_session(agent_id)));
+            let _ = older.signals.try_send(Signal::End(superseded(agent_id)));
         }
         let place = Place {
             registry: self.clone(),
@@ -170,7 +170,7 @@ impl Registry {
             }
             "agent.connectivity_change" => match serde_json::from_slice::<ConnectivityChange>(&event.data) {
                 Ok(change) if self.is_older(tenant_id, &event.agent_id, change.session_epoch) => {
-                    Signal::End(newer_session(&event.agent_id))
+                    Signal::End(superseded(&event.agent_id))
                 }
                 _ => return,
             },
@@ -235,8 +235,4 @@ struct CancelRequested {
 #[derive(Deserialize)]
 struct ConnectivityChange {
     session_epoch: u64,
-}
-
-fn newer_session(agent_id: &str) -> Error {
-    Error::new(Code::Aborted, format!("a newer session of agent '{agent_id}' has begun"))
 }

@@ -54,7 +54,7 @@ pub(super) fn register(draft: &mut Draft<'_>, new: &Create, now: OffsetDateTime)
         capabilities: Vec::new(),
         software_version: String::new(),
         status: AgentStatus::Pending,
-        status_reason: String::new(),
+        status_reason: "registered".into(),
         exit_code: None,
         connectivity: Connectivity::Never,
         session_epoch: 0,

@@ -13,6 +13,8 @@ use super::{Agent, Change, Code, Draft, Error, Needs, agent, command, validate};
 
 /// Most capabilities of an agent.
 const CAPABILITIES_MAX: usize = 64;
+/// How soon an agent whose session was ended may connect again.
+const RECONNECT_AFTER: std::time::Duration = std::time::Duration::from_millis(250);
 /// Most commands that an agent may know from before.
 const COMMANDS_IN_PROGRESS_MAX: usize = 10_000;
 
@@ -226,16 +228,23 @@ impl Change for Lose {
     }
 }
 
-/// Refuses what arrives under a session that is not the agent's newest.
+/// Refuses what arrives under a session that is not the agent's newest, or that was ended: the agent of the
+/// one must give way, that of the other only has to connect again.
 pub(super) fn check_fence(agent: &Agent, session_epoch: u64) -> Result<(), Error> {
-    if agent.session_epoch == session_epoch && agent.connectivity == Connectivity::Connected {
-        return Ok(());
+    if agent.session_epoch != session_epoch {
+        return Err(superseded(&agent.agent_id));
     }
-    let message = format!(
-        "session {session_epoch} of agent '{}' is over: a newer session began, or this one was ended",
-        agent.agent_id
-    );
-    Err(Error::new(Code::Aborted, message))
+    if agent.connectivity != Connectivity::Connected {
+        let message =
+            format!("session {session_epoch} of agent '{}' was ended; connect again", agent.agent_id);
+        return Err(Error::later(Code::Unavailable, message, RECONNECT_AFTER));
+    }
+    Ok(())
+}
+
+/// What the holder of an older session is told.
+pub(crate) fn superseded(agent_id: &str) -> Error {
+    Error::new(Code::Aborted, format!("a newer session of agent '{agent_id}' has begun"))
 }
 
 fn observe(draft: &mut Draft<'_>, mut agent: Agent, new: Connectivity, reason: &str, now: OffsetDateTime) {
