@@ -206,3 +206,6 @@ fn attempt(socket: &mut dyn Socket, slices: &[IoSlice<'_>]) -> io::Result<usize>
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests;

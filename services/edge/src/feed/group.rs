@@ -223,3 +223,6 @@ fn take(
     group.pending.push(frames.clone());
     group.pending_bytes
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
-//! What a session has put down for the writer of its connection, and what the writer has put down for the
+//! What a session has put down for the writer of its connection, here, and what the writer has put down for the
 //! session. Both sides only ever lock it for a moment; whichever writer owns the connection just then is
 //! woken.
 //!
 //! It must know neither sockets nor groups.
+
+mod writer;
 
 use std::{
     collections::VecDeque,
@@ -17,6 +19,8 @@ use super::{
     subscribe::{CloseCause, Gap, MemberNotice, Subscribe},
     tail::Lease,
 };
+
+pub(super) use writer::Taken;
 
 /// How much may wait in a control lane.
 #[derive(Debug, Clone, Copy)]
@@ -50,23 +54,6 @@ enum Ending {
     Closing,
     /// The socket is to be dropped, or was.
     Ended,
-}
-
-/// A frame taken out of the mailbox, which remembers its place in case it cannot be written yet.
-pub(super) struct Taken {
-    pub(super) bytes: Bytes,
-    slot: Option<LatestSlot>,
-}
-
-/// What the writer finds when it looks.
-pub(super) struct Work {
-    pub(super) subscribe: Option<Subscribe>,
-    /// The lane holds something to write.
-    pub(super) frames: bool,
-    /// No event may be written any more.
-    pub(super) closing: bool,
-    /// The connection is to be dropped without another write.
-    pub(super) ended: bool,
 }
 
 pub(super) struct Mailbox {
@@ -117,8 +104,6 @@ impl Mailbox {
         // Every change is complete before anything that may panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    // The session's side.
 
     /// Puts a frame at the end of the lane. A single frame is taken whatever its length.
     pub(super) fn push(&self, frame: Bytes) -> Result<(), Overflow> {
@@ -226,105 +211,6 @@ impl Mailbox {
         }
         let closed = state.closed.map(MemberNotice::Closed);
         state.lag.take().or(closed)
-    }
-
-    // The writer's side.
-
-    /// Hands the connection to another writer, which must look into the mailbox right afterwards.
-    pub(super) fn set_owner(&self, owner: Owner) {
-        let mut state = self.lock();
-        state.owner = owner;
-        state.queued = false;
-    }
-
-    pub(super) fn look(&self) -> Work {
-        let mut state = self.lock();
-        state.queued = false;
-        Work {
-            subscribe: state.subscribe.take(),
-            frames: !state.lane.is_empty() || !state.latest.is_empty(),
-            closing: state.ending == Ending::Closing,
-            ended: state.ending == Ending::Ended,
-        }
-    }
-
-    /// Takes frames to write: answers first, in order, then the latest of each slot.
-    pub(super) fn take_frames(&self, taken: &mut Vec<Taken>, frames_max: usize) {
-        let mut state = self.lock();
-        while taken.len() < frames_max {
-            if let Some(bytes) = state.lane.pop_front() {
-                state.lane_bytes -= bytes.len();
-                taken.push(Taken { bytes, slot: None });
-            } else if !state.latest.is_empty() {
-                let (slot, bytes) = state.latest.remove(0);
-                taken.push(Taken { bytes, slot: Some(slot) });
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Puts back what could not be written, before what came meanwhile.
-    pub(super) fn put_back(&self, unwritten: impl DoubleEndedIterator<Item = Taken>) {
-        let mut state = self.lock();
-        for Taken { bytes, slot } in unwritten.rev() {
-            match slot {
-                None => {
-                    state.lane_bytes += bytes.len();
-                    state.lane.push_front(bytes);
-                }
-                // A newer one takes its place, and after a close nothing does.
-                Some(slot) => {
-                    let newer = state.latest.iter().any(|(held, _)| *held == slot);
-                    if !newer && state.ending == Ending::Open {
-                        state.latest.insert(0, (slot, bytes));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Puts a confirmation into the lane, whatever it holds: there is at most one under way.
-    pub(super) fn push_confirmation(&self, frame: Bytes) {
-        let mut state = self.lock();
-        if state.ending == Ending::Open {
-            state.lane_bytes += frame.len();
-            state.lane.push_back(frame);
-        }
-    }
-
-    pub(super) fn has_frames(&self) -> bool {
-        let state = self.lock();
-        !state.lane.is_empty() || !state.latest.is_empty()
-    }
-
-    pub(super) fn lag_notice_after(&self) -> u64 {
-        self.lock().lag_notice_after
-    }
-
-    pub(super) fn tell_lag(&self, notice: MemberNotice) {
-        self.lock().lag = Some(notice);
-        self.told.notify_one();
-    }
-
-    pub(super) fn tell_gap(&self, gap: Gap) {
-        self.lock().gap = Some(gap);
-        self.told.notify_one();
-    }
-
-    /// The writer has ceased. The first cause is the one that is told.
-    pub(super) fn tell_closed(&self, cause: CloseCause) {
-        let mut state = self.lock();
-        if cause != CloseCause::Requested {
-            state.ending = Ending::Ended;
-        }
-        state.closed.get_or_insert(cause);
-        self.told.notify_one();
-        // Whoever waits for a subscription learns that there will be none; what it holds is the session's,
-        // and is dropped without the lock.
-        let subscribe = state.subscribe.take();
-        drop(state);
-        drop(subscribe);
     }
 
     fn wake_owner(&self, state: &mut State) {

@@ -112,6 +112,9 @@ impl Straggler {
 
     /// Does what can be done now, then waits for something to change.
     async fn step(&mut self) -> Result<(), Exit> {
+        if self.context.shutdown.is_cancelled() {
+            return Err(Exit::Closed(CloseCause::Shutdown));
+        }
         self.look()?;
         let written = self.connection.flush(&mut self.taken)?;
         if written.bytes > 0 || !written.blocked {

@@ -1,29 +1,28 @@
-//! The newest part of one tenant's log, in memory. Written by the upstream, read by the shards and by those
-//! who fell behind.
+//! The newest part of one tenant's log, in memory. Written by the upstream, here; read by the shards and by
+//! those who fell behind.
 //!
 //! It must know neither sockets nor how the log is followed.
 
+mod lease;
+mod reading;
+
 use std::{
     collections::VecDeque,
+    iter::Peekable,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
 use signalbox_proto::v1;
 use time::OffsetDateTime;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
-use super::{
-    FeedConfig,
-    board::{BoardWriter, MetricsBoard},
-    entry::Entry,
-    shard::Inbox,
-    subscribe::Gap,
-    waiters::Waiters,
-};
-use crate::{event::Event, interest::Interest};
+use super::{FeedConfig, board::BoardWriter, entry::Entry, subscribe::Gap, waiters::Waiters};
+use crate::event::Event;
+pub(crate) use lease::Lease;
+pub(super) use reading::{Reader, Slice};
 
 /// How far a log is known, in which incarnation.
 #[derive(Debug, Clone)]
@@ -51,38 +50,6 @@ pub(crate) enum Defect {
     NotStarted,
     /// Revisions are missing after this one.
     Hole { after: u64 },
-}
-
-/// A part of the tail.
-pub(super) enum Slice {
-    /// The entries that follow, oldest first; none at the head.
-    Entries(Vec<Arc<Entry>>),
-    /// What follows is no longer in memory.
-    Gone,
-    /// The tail has begun anew since.
-    Restarted,
-}
-
-/// A shard's place in the tail: nothing after it is evicted.
-pub(super) struct Reader {
-    position: AtomicU64,
-    /// The shard knows already that there is something to read.
-    woken: AtomicBool,
-    inbox: Arc<Inbox>,
-    key: usize,
-}
-
-impl Reader {
-    /// Called by the shard before it reads, so that what comes meanwhile wakes it again.
-    pub(super) fn will_read(&self) {
-        self.woken.store(false, Ordering::SeqCst);
-    }
-
-    fn wake(&self) {
-        if !self.woken.swap(true, Ordering::SeqCst) {
-            self.inbox.push_feed(self.key);
-        }
-    }
 }
 
 pub(crate) struct Tail {
@@ -140,8 +107,6 @@ impl Tail {
         &self.tenant_id
     }
 
-    // The upstream's side.
-
     /// Where the log is to be followed from; `None` for from now on.
     pub(crate) fn resume(&self) -> Option<v1::Cursor> {
         self.lock().log.as_ref().map(|log| log.cursor(log.head))
@@ -183,6 +148,10 @@ impl Tail {
     /// Appends events, in order; those that are there already are passed over. Waits while the ring is full
     /// of what a shard has not written yet.
     pub(crate) async fn push(&self, events: Vec<v1::Event>) -> Result<Pushed, Defect> {
+        let log = self.log().ok_or(Defect::NotStarted)?;
+        // Read before the lock is taken, which the shards share.
+        let read = |event: v1::Event| (event.data.len(), self.read_event(&log.epoch, event));
+        let events: Vec<_> = events.into_iter().map(read).collect();
         let mut events = events.into_iter().peekable();
         let mut pushed = Pushed::default();
         while events.peek().is_some() {
@@ -198,7 +167,7 @@ impl Tail {
     /// Appends until the ring is full.
     fn push_some(
         &self,
-        events: &mut std::iter::Peekable<impl Iterator<Item = v1::Event>>,
+        events: &mut Peekable<impl Iterator<Item = (usize, Event)>>,
         pushed: &mut Pushed,
     ) -> Result<(), Defect> {
         let mut state = self.lock();
@@ -206,7 +175,7 @@ impl Tail {
         let log = state.log.as_mut().ok_or(Defect::NotStarted)?;
         let before = log.head;
         let mut defect = Ok(());
-        while let Some(event) = events.peek() {
+        while let Some((_, event)) = events.peek() {
             if event.revision <= log.head {
                 pushed.repeated += 1;
                 events.next();
@@ -219,8 +188,8 @@ impl Tail {
             if !self.make_room(&mut state.ring, &state.readers) {
                 break;
             }
-            let Some(event) = events.next() else { break };
-            let entry = self.entry(&log.epoch, event);
+            let Some((data_len, event)) = events.next() else { break };
+            let entry = Entry::new(event, data_len, self.encoders, &self.meter);
             log.head = entry.revision();
             if entry.event.event_type == "agent.deleted" {
                 self.board.forget(&entry.event.agent_id);
@@ -251,11 +220,6 @@ impl Tail {
         true
     }
 
-    fn entry(&self, epoch: &Arc<str>, event: v1::Event) -> Entry {
-        let data_len = event.data.len();
-        Entry::new(self.read_event(epoch, event), data_len, self.encoders, &self.meter)
-    }
-
     /// Reads an event; one that cannot be read keeps its place, and nothing matches it.
     pub(super) fn read_event(&self, epoch: &Arc<str>, event: v1::Event) -> Event {
         let revision = event.revision;
@@ -267,88 +231,6 @@ impl Tail {
 
     pub(crate) fn update_metrics(&self, agents: Vec<v1::AgentMetrics>) {
         self.board.update(agents);
-    }
-
-    // The readers' side.
-
-    pub(super) fn board(&self) -> MetricsBoard {
-        self.board.reader()
-    }
-
-    pub(super) fn log(&self) -> Option<Log> {
-        self.lock().log.clone()
-    }
-
-    /// Waits for one event; `None` when too many wait.
-    pub(super) fn once(&self, interest: Interest) -> Option<oneshot::Receiver<Arc<Event>>> {
-        self.lock().waiters.add(interest)
-    }
-
-    /// Makes a shard a reader, at the head. It is woken under `key` when there is something to read, and when
-    /// the log begins.
-    pub(super) fn register(&self, inbox: &Arc<Inbox>, key: usize) -> (Arc<Reader>, Option<Log>) {
-        let mut state = self.lock();
-        let reader = Arc::new(Reader {
-            position: AtomicU64::new(state.log.as_ref().map_or(0, |log| log.head)),
-            woken: AtomicBool::new(false),
-            inbox: Arc::clone(inbox),
-            key,
-        });
-        state.readers.push(Arc::clone(&reader));
-        (reader, state.log.clone())
-    }
-
-    pub(super) fn unregister(&self, reader: &Arc<Reader>) {
-        self.lock().readers.retain(|held| !Arc::ptr_eq(held, reader));
-        self.room.notify_one();
-    }
-
-    /// The shard has written everything up to this revision of this generation.
-    pub(super) fn advance(&self, reader: &Reader, generation: u64, position: u64) {
-        let state = self.lock();
-        if state.log.as_ref().is_some_and(|log| log.generation == generation) {
-            reader.position.store(position, Ordering::Release);
-        }
-        drop(state);
-        self.room.notify_one();
-    }
-
-    /// Waits until the head is at least this, or the tail has begun anew.
-    pub(super) async fn reached(&self, generation: u64, revision: u64) {
-        let mut changed = self.head.subscribe();
-        // Fails only when the tail is gone, and the caller holds it.
-        let _ = changed.wait_for(|(now, head)| *now != generation || *head >= revision).await;
-    }
-
-    /// At most `len_max` entries after a revision, up to `until`.
-    pub(super) fn slice(&self, generation: u64, after: u64, until: u64, len_max: usize) -> Slice {
-        let state = self.lock();
-        match &state.log {
-            Some(log) if log.generation == generation => {}
-            _ => return Slice::Restarted,
-        }
-        let Some(first) = state.ring.front().map(|entry| entry.revision()) else {
-            let head = state.log.as_ref().map_or(0, |log| log.head);
-            return if after >= head { Slice::Entries(Vec::new()) } else { Slice::Gone };
-        };
-        if after + 1 < first {
-            return Slice::Gone;
-        }
-        let from = usize::try_from(after + 1 - first).unwrap_or(usize::MAX);
-        let wanted = usize::try_from(until.saturating_sub(after)).unwrap_or(usize::MAX);
-        Slice::Entries(state.ring.iter().skip(from).take(len_max.min(wanted)).cloned().collect())
-    }
-
-    /// The revision before the first event committed at this moment or later, where memory can tell.
-    pub(super) fn before(&self, at: OffsetDateTime) -> Option<u64> {
-        let state = self.lock();
-        let first = state.ring.front()?;
-        // Only an older event in memory shows that no wanted one lies before it.
-        if first.event.committed_at >= at && first.revision() > 1 {
-            return None;
-        }
-        let found = state.ring.iter().find(|entry| entry.event.committed_at >= at);
-        Some(found.map_or_else(|| state.log.as_ref().map_or(0, |log| log.head), |entry| entry.revision() - 1))
     }
 }
 
@@ -375,38 +257,5 @@ fn unreadable(epoch: &Arc<str>, tenant_id: &str, revision: u64) -> Event {
         traceparent: String::new(),
         data: serde_json::Map::new(),
         attributes: std::collections::BTreeMap::new(),
-    }
-}
-
-/// Keeps a tenant followed as long as somebody holds one.
-pub(crate) struct Lease(Arc<Tail>);
-
-impl Lease {
-    pub(super) fn new(tail: Arc<Tail>) -> Self {
-        tail.leases.fetch_add(1, Ordering::AcqRel);
-        Self(tail)
-    }
-
-    pub(super) const fn tail(&self) -> &Arc<Tail> {
-        &self.0
-    }
-}
-
-impl Clone for Lease {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.0))
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.leases.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Tail {
-    /// Whether nobody needs the tenant just now.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.leases.load(Ordering::Acquire) == 0
     }
 }

@@ -22,6 +22,9 @@ const REQUESTS_LEN: usize = 64;
 /// How long the state service may take to accept the stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Shortest life of a credential, so that the stream is not opened again and again.
+const TTL_MIN: Duration = Duration::from_secs(1);
+
 /// What one stream follows.
 pub(super) struct Stream<'a> {
     upstream: &'a Upstream,
@@ -52,7 +55,7 @@ impl<'a> Stream<'a> {
         if self.tenants.is_empty() {
             self.upstream.heard(true);
         }
-        let renewal = tokio::time::sleep(self.upstream.config.token_ttl.mul_f64(0.8));
+        let renewal = tokio::time::sleep(self.upstream.config.token_ttl.max(TTL_MIN).mul_f64(0.8));
         tokio::pin!(renewal);
         let mut sweep = tokio::time::interval(roster.sweep_interval().max(Duration::from_millis(1)));
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -111,8 +114,8 @@ impl<'a> Stream<'a> {
                 let after = started.after.ok_or_else(|| missing("started.after"))?;
                 tail.started(&after, started.oldest);
             }
-            Some(Response::Events(range)) => self.append(&tail, range.events).await,
-            Some(Response::Progress(cursor)) => self.compare(&tail, &cursor).await,
+            Some(Response::Events(range)) => self.append(&tail, range.events).await?,
+            Some(Response::Progress(cursor)) => self.compare(&tail, &cursor).await?,
             Some(Response::OutOfRange(out)) => {
                 let oldest = out.oldest.ok_or_else(|| missing("out_of_range.oldest"))?;
                 let head = out.head.ok_or_else(|| missing("out_of_range.head"))?;
@@ -131,8 +134,8 @@ impl<'a> Stream<'a> {
     }
 
     /// Appends events; where revisions are missing, they are read from the log.
-    async fn append(&self, tail: &Tail, events: Vec<v1::Event>) {
-        let Some(last) = events.last().map(|event| event.revision) else { return };
+    async fn append(&self, tail: &Tail, events: Vec<v1::Event>) -> Result<(), Status> {
+        let Some(last) = events.last().map(|event| event.revision) else { return Ok(()) };
         match tail.push(events).await {
             Ok(pushed) if pushed.repeated > 0 => {
                 let repeated = pushed.repeated;
@@ -145,36 +148,33 @@ impl<'a> Stream<'a> {
             }
             // Late events of a tenant that was removed and added again come before its new beginning.
             Ok(_) | Err(Defect::NotStarted) => {}
-            Err(Defect::Hole { after }) => self.repair(tail, after, last).await,
+            Err(Defect::Hole { after }) => self.repair(tail, after, last).await?,
         }
+        Ok(())
     }
 
     /// Everything up to the cursor was sent: the tail must have it.
-    async fn compare(&self, tail: &Tail, cursor: &v1::Cursor) {
-        let Some(resume) = tail.resume() else { return };
+    async fn compare(&self, tail: &Tail, cursor: &v1::Cursor) -> Result<(), Status> {
+        let Some(resume) = tail.resume() else { return Ok(()) };
         if resume.epoch == cursor.epoch && resume.revision < cursor.revision {
-            self.repair(tail, resume.revision, cursor.revision).await;
+            self.repair(tail, resume.revision, cursor.revision).await?;
         }
+        Ok(())
     }
 
-    /// Reads what is missing from the log.
-    async fn repair(&self, tail: &Tail, after: u64, until: u64) {
+    /// Reads what is missing from the log. Where it is gone from there too, the stream is to be opened again,
+    /// which is then answered with the gap.
+    async fn repair(&self, tail: &Tail, after: u64, until: u64) -> Result<(), Status> {
         tracing::error!(tenant_id = &**tail.tenant_id(), after, until, "events are missing; reading them");
         metrics::counter!("signalbox_edge_log_defects_total", "kind" => "hole").increment(1);
         while let Some(cursor) = tail.resume()
             && cursor.revision < until
         {
-            match self.upstream.backlog.clone().read_after(Arc::clone(tail.tenant_id()), cursor).await {
-                // A page is consecutive from the tail's end on, so that it cannot be refused.
-                Ok(events) => {
-                    let _ = tail.push(events).await;
-                }
-                Err(gap) => {
-                    let head = v1::Cursor { epoch: gap.oldest.epoch.clone(), revision: until };
-                    tail.restart(gap, &head);
-                    return;
-                }
-            }
+            let backlog = self.upstream.backlog.clone();
+            let read = backlog.read_after(Arc::clone(tail.tenant_id()), cursor).await;
+            let events = read.map_err(|gap| Status::out_of_range(gap.reason))?;
+            tail.push(events).await.map_err(|_| Status::internal("a page does not follow the tail"))?;
         }
+        Ok(())
     }
 }

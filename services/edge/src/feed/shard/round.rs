@@ -75,10 +75,11 @@ impl Shard {
                 let seat = &mut self.seats[*member];
                 let control = std::mem::take(&mut seat.frames);
                 let written = seat.connection.write(control, &batch.bytes, &mut self.taken);
-                if bytes == 0 {
+                let now_written = written.as_ref().map_or(0, |written| written.bytes as u64);
+                if bytes == 0 && now_written > 0 {
                     self.time(entries, &batch, &mut timed);
                 }
-                bytes += written.as_ref().map_or(0, |written| written.bytes as u64);
+                bytes += now_written;
                 if control || !written.as_ref().is_ok_and(|written| !written.blocked) {
                     departed.push((*member, written.map(|written| written.blocked)));
                 }
