@@ -15,6 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out_dir.join("signalbox.v1.bin"), descriptors.encode_to_vec())?;
     // A call is named Connect, which would clash with the constructor of that name. Sorted maps make the
     // encoding of a message canonical.
-    tonic_prost_build::configure().build_transport(false).btree_map(".").bytes(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .btree_map(".")
+        .bytes(".")
+        .compile_fds(descriptors)?;
     Ok(())
 }
