@@ -38,7 +38,7 @@ pub(crate) async fn issue(client: &Client, args: TokenArgs, output: &mut Output)
     let request = IssueTokenRequest { subject: args.subject, role: role.into(), ttl_s: args.ttl };
     let issued = client.call(what, client.access().issue_token(request)).await?;
     if issued.token.is_empty() {
-        return Err(Error::Answer { what: what.into(), missing: "token" });
+        return Err(Error::Answer { what: what.into(), problem: "has no token" });
     }
     print(
         TokenView { token: issued.token, expires_at: rfc3339(issued.expires_at.as_ref()) },

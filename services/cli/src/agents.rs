@@ -14,7 +14,7 @@ use crate::{
         GlobalArgs,
         agents::{AgentsCommand, CreateArgs, ListArgs, UpdateArgs},
     },
-    client::Client,
+    client::{Client, idempotency_key},
     error::{Error, report},
     input,
     output::{
@@ -52,12 +52,12 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
     #[derive(Serialize)]
     struct View<'a> {
         agents: Vec<AgentView<'a>>,
-        cursor: String,
+        cursor: Option<String>,
         more: bool,
     }
     let (mut agents, mut first, mut page_token) = (Vec::new(), None, String::new());
     loop {
-        let room = args.limit - u32::try_from(agents.len()).unwrap_or(args.limit).min(args.limit);
+        let room = args.limit.saturating_sub(u32::try_from(agents.len()).unwrap_or(u32::MAX));
         let page = page(client, room.min(PAGE_SIZE_MAX), page_token, &args.selector).await?;
         agents.extend(page.agents);
         first.get_or_insert(page.cursor);
@@ -71,7 +71,7 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
         note(format_args!("there are more agents; --limit {} shows the first of them", args.limit));
     }
     if output.is_json() {
-        let cursor = first.map(|cursor| cursor.to_string()).unwrap_or_default();
+        let cursor = first.flatten().map(|cursor| cursor.to_string());
         return output.document(&View { agents: agents.iter().map(AgentView::from).collect(), cursor, more });
     }
     if agents.is_empty() {
@@ -81,11 +81,12 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
     output.table(agents_table(&agents, now()))
 }
 
-/// A page of agents, and the position in the log that it is no older than.
+/// A page of agents, and the position in the log that it is no older than: none for a tenant whose log has not
+/// begun.
 struct Page {
     agents: Vec<Agent>,
     next_page_token: String,
-    cursor: Cursor,
+    cursor: Option<Cursor>,
 }
 
 async fn page(client: &Client, page_size: u32, page_token: String, selector: &str) -> Result<Page, Error> {
@@ -93,11 +94,10 @@ async fn page(client: &Client, page_size: u32, page_token: String, selector: &st
     let before = page_token.clone();
     let request = ListAgentsRequest { page_size, page_token, selector: selector.into() };
     let page = client.call(WHAT, client.agents().list_agents(request)).await?;
-    let cursor = page.cursor.ok_or_else(|| Error::Answer { what: WHAT.into(), missing: "cursor" })?;
     if !page.next_page_token.is_empty() && page.next_page_token == before {
-        return Err(Error::Answer { what: WHAT.into(), missing: "next page, but the same again" });
+        return Err(Error::Answer { what: WHAT.into(), problem: "has the same page again" });
     }
-    Ok(Page { agents: page.agents, next_page_token: page.next_page_token, cursor })
+    Ok(Page { agents: page.agents, next_page_token: page.next_page_token, cursor: page.cursor })
 }
 
 async fn get(client: &Client, agent_id: String, output: &mut Output) -> Result<(), Error> {
@@ -124,9 +124,9 @@ async fn get(client: &Client, agent_id: String, output: &mut Output) -> Result<(
 async fn read(client: &Client, agent_id: String) -> Result<(Agent, Option<AgentMetrics>, Cursor), Error> {
     let what = format!("read agent {agent_id}");
     let found = client.call(&*what, client.agents().get_agent(GetAgentRequest { agent_id })).await?;
-    let missing = |missing| Error::Answer { what: what.clone(), missing };
-    let agent = found.agent.ok_or_else(|| missing("agent"))?;
-    Ok((agent, found.metrics, found.cursor.ok_or_else(|| missing("cursor"))?))
+    let wrong = |problem| Error::Answer { what: what.clone(), problem };
+    let agent = found.agent.ok_or_else(|| wrong("has no agent"))?;
+    Ok((agent, found.metrics, found.cursor.ok_or_else(|| wrong("has no cursor"))?))
 }
 
 async fn create(client: &Client, args: CreateArgs, output: &mut Output) -> Result<(), Error> {
@@ -171,7 +171,7 @@ fn show(
     done: &str,
     output: &mut Output,
 ) -> Result<(), Error> {
-    let agent = agent.ok_or_else(|| Error::Answer { what: what.into(), missing: "agent" })?;
+    let agent = agent.ok_or_else(|| Error::Answer { what: what.into(), problem: "has no agent" })?;
     note(format_args!("{done} at revision {revision}"));
     if output.is_json() {
         return output.document(&AgentView::from(&agent));
@@ -218,9 +218,4 @@ async fn delete(
         None => Ok(()),
         Some(exit) => Err(Error::Deletions { failed: failures.len(), total, exit: *exit }),
     }
-}
-
-/// A key under which a call has its effect once, even if it is sent again.
-pub(crate) fn idempotency_key() -> String {
-    uuid::Uuid::now_v7().to_string()
 }

@@ -115,6 +115,11 @@ impl Client {
     }
 }
 
+/// A key under which a call has its effect once, even if it is sent again.
+pub(crate) fn idempotency_key() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
 fn endpoint(url: &str, rpc_timeout: Duration) -> Result<Endpoint, Error> {
     let malformed = || Error::Url { given: url.into() };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| malformed())?;

@@ -11,12 +11,11 @@ use signalbox_proto::v1::{
 use signalbox_telemetry::now;
 
 use crate::{
-    agents::idempotency_key,
     args::{
         GlobalArgs,
         command::{CommandCommand, IssueArgs, ListArgs, StopArgs, UpdateConfigArgs},
     },
-    client::Client,
+    client::{Client, idempotency_key},
     error::Error,
     input,
     output::{
@@ -88,7 +87,7 @@ async fn issue(
         return wait::issue_and_wait(client, &what, request, output).await;
     }
     let issued = client.call(&*what, client.commands().issue_command(request)).await?;
-    let command = issued.command.ok_or_else(|| Error::Answer { what, missing: "command" })?;
+    let command = issued.command.ok_or_else(|| Error::Answer { what, problem: "has no command" })?;
     note(format_args!(
         "issued at revision {}; `signalbox command get {}` tells more",
         issued.revision,
@@ -117,7 +116,7 @@ fn target(agents: Vec<String>, selector: Option<String>) -> Target {
 async fn get(client: &Client, command_id: String, output: &mut Output) -> Result<(), Error> {
     let what = format!("read command {command_id}");
     let found = client.call(&*what, client.commands().get_command(GetCommandRequest { command_id })).await?;
-    show(&found.command.ok_or_else(|| Error::Answer { what, missing: "command" })?, output)
+    show(&found.command.ok_or_else(|| Error::Answer { what, problem: "has no command" })?, output)
 }
 
 async fn cancel(
@@ -129,7 +128,7 @@ async fn cancel(
     let what = format!("cancel command {command_id}");
     let request = CancelCommandRequest { command_id, reason, idempotency_key: idempotency_key() };
     let canceled = client.call(&*what, client.commands().cancel_command(request)).await?;
-    show(&canceled.command.ok_or_else(|| Error::Answer { what, missing: "command" })?, output)
+    show(&canceled.command.ok_or_else(|| Error::Answer { what, problem: "has no command" })?, output)
 }
 
 async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<(), Error> {
@@ -137,12 +136,12 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
     #[derive(Serialize)]
     struct View<'a> {
         commands: Vec<CommandView<'a>>,
-        cursor: String,
+        cursor: Option<String>,
         more: bool,
     }
     let (mut commands, mut first, mut page_token) = (Vec::new(), None, String::new());
     loop {
-        let room = args.limit - u32::try_from(commands.len()).unwrap_or(args.limit).min(args.limit);
+        let room = args.limit.saturating_sub(u32::try_from(commands.len()).unwrap_or(u32::MAX));
         let before = page_token.clone();
         let request = ListCommandsRequest {
             page_size: room.min(PAGE_SIZE_MAX),
@@ -157,7 +156,7 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
             break;
         }
         if page_token == before {
-            return Err(Error::Answer { what: WHAT.into(), missing: "next page, but the same again" });
+            return Err(Error::Answer { what: WHAT.into(), problem: "has the same page again" });
         }
     }
     let more = !page_token.is_empty();
@@ -165,7 +164,7 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
         note(format_args!("there are older commands; --limit {} shows the newest of them", args.limit));
     }
     if output.is_json() {
-        let cursor = first.map(|cursor| cursor.to_string()).unwrap_or_default();
+        let cursor = first.map(|cursor| cursor.to_string());
         return output.document(&View {
             commands: commands.iter().map(CommandView::from).collect(),
             cursor,

@@ -27,8 +27,8 @@ pub(crate) enum Error {
     NoAnswer { what: String, url: String, within: Duration },
     #[error("cannot {what}")]
     Refused { what: String, url: String, status: Box<Status> },
-    #[error("cannot {what}: the server's answer has no {missing}")]
-    Answer { what: String, missing: &'static str },
+    #[error("cannot {what}: the server's answer {problem}")]
+    Answer { what: String, problem: &'static str },
     #[error("{field}: expected {expected}, got {got}")]
     Input { field: String, expected: String, got: String },
     #[error("cannot read {}", path.display())]
@@ -64,8 +64,7 @@ impl Error {
             Self::Unreachable { .. } => Exit::Unavailable,
             Self::NoAnswer { .. } => Exit::NotKnown,
             Self::Refused { status, .. } => Exit::of(status.code()),
-            // Whoever reads the output has seen enough.
-            Self::Write(source) if source.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Write(source) if source.kind() == io::ErrorKind::BrokenPipe => Exit::ReaderGone,
             Self::Answer { .. } | Self::Write(_) | Self::Start(_) => Exit::Failed,
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Usage,
             Self::Read { .. } => Exit::Failed,
@@ -124,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_went_away_is_no_failure() {
-        assert_eq!(Error::Write(io::ErrorKind::BrokenPipe.into()).exit(), Exit::Done);
+    fn a_reader_that_went_away_is_not_taken_for_a_failure_to_write() {
+        assert_eq!(Error::Write(io::ErrorKind::BrokenPipe.into()).exit(), Exit::ReaderGone);
         assert_eq!(Error::Write(io::ErrorKind::StorageFull.into()).exit(), Exit::Failed);
     }
 

@@ -48,7 +48,7 @@ async fn tail(client: Client, args: TailArgs, output: &mut Output) -> Result<(),
     note(format_args!("following the log after {}", follow.after()));
     let mut left = args.count.unwrap_or(u64::MAX);
     loop {
-        let batch = follow.next().await?;
+        let batch = follow.next_for_reader().await?;
         for event in batch.events.iter().filter(|event| is_meant(&args, event)) {
             if output.is_json() {
                 output.json_line(&EventView::new(event, &batch.cursor(event)))?;
@@ -85,7 +85,8 @@ async fn cursor_before(client: &Client, since: std::time::Duration) -> Result<Cu
     // The first event is enough: the log is followed from it on.
     let request = ReadRequest { tenant_id: String::new(), after: None, limit: 1, since_ms };
     let read = client.call(WHAT, client.watch().read(request)).await?;
-    let mut cursor = read.next.ok_or_else(|| Error::Answer { what: WHAT.into(), missing: "cursor" })?;
+    let mut cursor =
+        read.next.ok_or_else(|| Error::Answer { what: WHAT.into(), problem: "has no cursor" })?;
     if let Some(first) = read.events.first() {
         cursor.revision = first.revision.saturating_sub(1);
     }

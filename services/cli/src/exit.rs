@@ -20,10 +20,12 @@ pub(crate) enum Exit {
     CursorGone = 9,
     LinesRefused = 10,
     Interrupted = 130,
+    /// As programs end that the signal SIGPIPE kills.
+    ReaderGone = 141,
 }
 
 impl Exit {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -36,6 +38,7 @@ impl Exit {
         Self::CursorGone,
         Self::LinesRefused,
         Self::Interrupted,
+        Self::ReaderGone,
     ];
 
     /// What the code says, as `--help` shows it.
@@ -57,6 +60,7 @@ impl Exit {
             Self::CursorGone => "the log no longer has what comes after the cursor",
             Self::LinesRefused => "some lines were refused and the others were published",
             Self::Interrupted => "ended by Ctrl-C",
+            Self::ReaderGone => "whoever read the output went away before its end",
         }
     }
 

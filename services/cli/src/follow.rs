@@ -17,7 +17,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     client::Client,
     error::Error,
-    output::{note, plain},
+    output::{note, plain, reader_gone},
 };
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -75,9 +75,27 @@ impl Follow {
         Ok(Self { client, after: started, stream: Some(stream), backoff: backoff() })
     }
 
+    /// Follows a log that had not begun a moment ago, from its beginning.
+    pub(crate) async fn from_beginning(client: Client) -> Result<Self, Error> {
+        let follow = Self::start(client.clone(), None).await?;
+        match follow.after.revision {
+            0 => Ok(follow),
+            // It has begun since.
+            _ => Self::start(client, Some(Cursor { revision: 0, ..follow.after })).await,
+        }
+    }
+
     /// Up to where the log was handed out.
     pub(crate) const fn after(&self) -> &Cursor {
         &self.after
+    }
+
+    /// The next events, for somebody who reads standard output: an error when nobody does any more.
+    pub(crate) async fn next_for_reader(&mut self) -> Result<Batch, Error> {
+        tokio::select! {
+            batch = self.next() => batch,
+            gone = reader_gone() => Err(gone),
+        }
     }
 
     /// The next events. Waits for them, through lost connections.
@@ -171,7 +189,7 @@ async fn open(client: &Client, after: Option<Cursor>) -> Result<(Stream, Cursor)
                     return Ok((stream, after));
                 }
                 Some(Response::Started(_)) => {
-                    return Err(Broken::Ended(Error::Answer { what: WHAT.into(), missing: "cursor" }));
+                    return Err(Broken::Ended(Error::Answer { what: WHAT.into(), problem: "has no cursor" }));
                 }
                 Some(Response::OutOfRange(gone)) => return Err(Broken::Ended(cursor_gone(gone))),
                 _ => {}

@@ -9,12 +9,14 @@ pub(crate) mod time;
 use std::{
     borrow::Cow,
     fmt::Display,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
+    os::fd::AsFd as _,
 };
 
 use anstream::AutoStream;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Table, presets};
 use serde::Serialize;
+use tokio::{io::Interest, net::unix::pipe};
 
 use crate::{args::Format, error::Error};
 
@@ -40,11 +42,9 @@ impl Output {
         writeln!(self.stdout, "{text}").and_then(|()| self.stdout.flush()).map_err(Error::Write)
     }
 
-    /// Writes a table for people.
-    pub(crate) fn table(&mut self, mut table: Table) -> Result<(), Error> {
-        if io::stdout().is_terminal() {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        }
+    /// Writes a table for people. Its lines are as long as they are: a terminal folds them better than a table
+    /// folds its cells, and what is found in a line stays in it.
+    pub(crate) fn table(&mut self, table: Table) -> Result<(), Error> {
         self.text(rendered(table))
     }
 
@@ -65,6 +65,20 @@ fn rendered(mut table: Table) -> String {
         column.set_padding((0, 2));
     });
     table.trim_fmt()
+}
+
+/// Waits until nobody reads standard output any more, and says so as a failed write would. A stream that has
+/// nothing to write for a while would not notice.
+pub(crate) async fn reader_gone() -> Error {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    // It is only watched, never written to: the descriptor stays in the mode in which it was handed down. What is
+    // neither pipe nor terminal, such as a file, cannot be watched, and has no reader that could go.
+    if let Ok(stdout) = stdout.and_then(pipe::Sender::from_owned_fd_unchecked)
+        && stdout.ready(Interest::ERROR).await.is_ok_and(|ready| ready.is_error())
+    {
+        return Error::Write(io::ErrorKind::BrokenPipe.into());
+    }
+    std::future::pending().await
 }
 
 /// Writes to standard output past the filter for colours, which would take certain characters for theirs.

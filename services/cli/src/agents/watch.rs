@@ -21,24 +21,28 @@ use crate::{
 
 /// What is known before the log is followed.
 struct Joint {
-    /// From where on the log is followed: the oldest position that any agent was read at.
-    from: Cursor,
+    /// From where on the log is followed: the oldest position that any agent was read at. From its beginning,
+    /// where it had not begun.
+    from: Option<Cursor>,
     /// For each agent that was read later than that, up to where its events are in what was read.
     read_at: HashMap<String, u64>,
 }
 
 impl Joint {
-    fn at(from: Cursor) -> Self {
+    fn at(from: Option<Cursor>) -> Self {
         Self { from, read_at: HashMap::new() }
     }
 
     /// Takes note of where an agent was read.
     fn add(&mut self, agent_id: &str, read_at: &Cursor) -> Result<(), Error> {
-        if read_at.epoch != self.from.epoch {
-            let what = "list agents while the log was replaced by another; try again";
-            return Err(Error::Answer { what: what.into(), missing: "common log" });
+        let Some(from) = &self.from else { return Ok(()) };
+        if read_at.epoch != from.epoch {
+            return Err(Error::Answer {
+                what: "list agents".into(),
+                problem: "is of two logs, one that was replaced by another",
+            });
         }
-        if read_at.revision > self.from.revision {
+        if read_at.revision > from.revision {
             self.read_at.insert(agent_id.into(), read_at.revision);
         }
         Ok(())
@@ -57,10 +61,13 @@ pub(crate) async fn watch(client: Client, agents: Vec<String>, output: &mut Outp
     } else {
         snapshot_of(&client, &agents, output).await?
     };
-    let mut follow = Follow::start(client, Some(joint.from.clone())).await?;
-    note(format_args!("watching from {}", joint.from));
+    let mut follow = match &joint.from {
+        Some(from) => Follow::start(client, Some(from.clone())).await?,
+        None => Follow::from_beginning(client).await?,
+    };
+    note(format_args!("watching from {}", follow.after()));
     loop {
-        let batch = follow.next().await?;
+        let batch = follow.next_for_reader().await?;
         for event in &batch.events {
             let asked = agents.is_empty() || agents.contains(&event.agent_id);
             if !event.r#type.starts_with("agent.") || !asked || !joint.is_news(event) {
@@ -82,25 +89,28 @@ async fn snapshot_of_all(client: &Client, output: &mut Output) -> Result<Joint, 
         let Page { agents, next_page_token, cursor } = page(client, PAGE_SIZE_MAX, page_token, "").await?;
         let joint = joint.get_or_insert_with(|| Joint::at(cursor.clone()));
         for agent in &agents {
-            joint.add(&agent.agent_id, &cursor)?;
-            show(agent, &cursor, output)?;
+            let cursor = cursor
+                .as_ref()
+                .ok_or_else(|| Error::Answer { what: "list agents".into(), problem: "has no cursor" })?;
+            joint.add(&agent.agent_id, cursor)?;
+            show(agent, cursor, output)?;
         }
         page_token = next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
-    joint.ok_or_else(|| Error::Answer { what: "list agents".into(), missing: "page" })
+    joint.ok_or_else(|| Error::Answer { what: "list agents".into(), problem: "has no page" })
 }
 
 async fn snapshot_of(client: &Client, agents: &[String], output: &mut Output) -> Result<Joint, Error> {
     let mut joint: Option<Joint> = None;
     for agent_id in agents {
         let (agent, _, cursor) = read(client, agent_id.clone()).await?;
-        joint.get_or_insert_with(|| Joint::at(cursor.clone())).add(agent_id, &cursor)?;
+        joint.get_or_insert_with(|| Joint::at(Some(cursor.clone()))).add(agent_id, &cursor)?;
         show(&agent, &cursor, output)?;
     }
-    joint.ok_or_else(|| Error::Answer { what: "read agents".into(), missing: "agent" })
+    joint.ok_or_else(|| Error::Answer { what: "read agents".into(), problem: "has no agent" })
 }
 
 fn show(agent: &Agent, cursor: &Cursor, output: &mut Output) -> Result<(), Error> {
@@ -135,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_a_later_page_shows_already_is_no_news() {
-        let mut joint = Joint::at(cursor(5));
+        let mut joint = Joint::at(Some(cursor(5)));
         joint.add("a", &cursor(5)).unwrap();
         joint.add("b", &cursor(8)).unwrap();
         let news = |agent_id: &str, revision| {
@@ -149,7 +159,7 @@ mod tests {
 
     #[test]
     fn pages_of_different_logs_do_not_join() {
-        let mut joint = Joint::at(cursor(5));
+        let mut joint = Joint::at(Some(cursor(5)));
         assert!(joint.add("a", &Cursor { epoch: "f".into(), revision: 1 }).is_err());
     }
 }

@@ -38,13 +38,15 @@ pub(super) async fn issue_and_wait(
     // The log is followed before the command is in it, so that no step of it can be missed.
     let mut follow = Follow::start(client.clone(), None).await?;
     let issued = client.call(what, client.commands().issue_command(request)).await?;
-    let command = issued.command.ok_or_else(|| Error::Answer { what: what.into(), missing: "command" })?;
+    let command =
+        issued.command.ok_or_else(|| Error::Answer { what: what.into(), problem: "has no command" })?;
     let until = Instant::now() + allowed;
-    note(format_args!(
-        "issued command {} for {} agents; `signalbox command get {0}` shows it at any time",
-        plain(&command.command_id),
-        command.executions.len(),
-    ));
+    let agents = match command.executions.len() {
+        1 => "1 agent".into(),
+        several => format!("{several} agents"),
+    };
+    let id = plain(&command.command_id);
+    note(format_args!("issued command {id} for {agents}; `signalbox command get {id}` shows it at any time"));
     let mut course = Course::of(&command);
     course.print_issue(&command, issued.revision, output)?;
     let ended = tokio::time::timeout_at(until, course.follow(&client, &mut follow, output)).await;
@@ -149,7 +151,7 @@ impl Course {
         let request = GetCommandRequest { command_id: self.command_id.clone() };
         let read = client.call(&*what, client.commands().get_command(request)).await?;
         let (Some(command), Some(cursor)) = (read.command, read.cursor) else {
-            return Err(Error::Answer { what, missing: "command with a cursor" });
+            return Err(Error::Answer { what, problem: "has no command with a cursor" });
         };
         for execution in &command.executions {
             let Some(known) = self.state_of(&execution.agent_id) else { continue };

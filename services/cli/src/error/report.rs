@@ -10,9 +10,11 @@ use tonic_types::StatusExt as _;
 use super::Error;
 use crate::{exit::Exit, output};
 
+const INFALLIBLE: &str = "a String takes all that is written";
+
 /// Writes the error to standard error, unless its reason is the user's own doing.
 pub(crate) fn report(error: &Error) {
-    if matches!(error.exit(), Exit::Done | Exit::Interrupted) {
+    if matches!(error.exit(), Exit::ReaderGone | Exit::Interrupted) {
         return;
     }
     output::note(describe(error).trim_end());
@@ -20,13 +22,9 @@ pub(crate) fn report(error: &Error) {
 
 fn describe(error: &Error) -> String {
     let mut text = format!("{} {}", "error:".red().bold(), headline(error));
-    let mut cause = match error {
-        Error::PublishStopped { source, .. } => Some(&**source),
-        _ => None,
-    };
-    if let Some(cause) = cause.take() {
-        write!(text, ": {}", headline(cause)).expect(INFALLIBLE);
-        details(&mut text, cause);
+    if let Error::PublishStopped { source, .. } = error {
+        write!(text, ": {}", headline(source)).expect(INFALLIBLE);
+        details(&mut text, source);
     }
     details(&mut text, error);
     if let Some(remedy) = error.remedy() {
@@ -34,8 +32,6 @@ fn describe(error: &Error) -> String {
     }
     text
 }
-
-const INFALLIBLE: &str = "a String takes all that is written";
 
 /// What was tried, and why it failed, in one line.
 fn headline(error: &Error) -> String {
@@ -45,10 +41,8 @@ fn headline(error: &Error) -> String {
             if status.message().is_empty() { "the server gives no reason" } else { status.message() };
         write!(text, ": {} ({})", output::plain(message), code_name(status.code())).expect(INFALLIBLE);
     }
-    if matches!(error, Error::PublishStopped { .. }) {
-        return text;
-    }
-    let mut source = error.source();
+    // What stopped the publishing has a headline of its own.
+    let mut source = if matches!(error, Error::PublishStopped { .. }) { None } else { error.source() };
     let mut said = text.clone();
     while let Some(cause) = source {
         let cause_text = output::plain(&cause.to_string()).into_owned();
@@ -80,15 +74,12 @@ fn details(text: &mut String, error: &Error) {
 fn violations(status: &Status) -> Vec<String> {
     let Some(details) = status.get_details_bad_request() else { return Vec::new() };
     let told = |violation: &tonic_types::FieldViolation| {
-        let field = output::plain(&violation.field).into_owned();
-        match violation
-            .description
-            .strip_prefix(&format!("{}: ", violation.field))
-            .unwrap_or(&violation.description)
-        {
-            _ if status.message().contains(&violation.description) => format!("field {field}"),
-            description => format!("field {field}: {}", output::plain(description)),
+        let (field, description) = (output::plain(&violation.field), &violation.description);
+        if status.message().contains(description) {
+            return format!("field {field}");
         }
+        let description = description.strip_prefix(&format!("{}: ", violation.field)).unwrap_or(description);
+        format!("field {field}: {}", output::plain(description))
     };
     details.field_violations.iter().map(told).collect()
 }

@@ -1,18 +1,18 @@
 //! Publishes lines of events in batches, and tells which lines were refused. A batch whose fate is not known is
 //! sent again under the same key, so that it has its effect once.
 
+use std::time::Duration;
+
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::Serialize;
 use signalbox_proto::v1::{EventInput, PublishRequest, PublishResult};
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::lines::{Line, Lines};
 use crate::{
-    agents::idempotency_key,
-    client::Client,
+    client::{Client, idempotency_key},
     error::Error,
     output::{Output, note, plain},
 };
@@ -25,6 +25,7 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 const RETRIES_MAX: usize = 5;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const WHAT: &str = "publish events";
 
 /// What became of a line, in JSON.
 #[derive(Serialize)]
@@ -107,7 +108,7 @@ impl Publisher<'_> {
             let complete = results.len() == numbers.len();
             complete
                 .then_some(results)
-                .ok_or(Error::Answer { what: WHAT.into(), missing: "result for each event" })
+                .ok_or(Error::Answer { what: WHAT.into(), problem: "has no result for each event" })
         });
         let results = results.map_err(|source| Error::PublishStopped {
             line: first,
@@ -119,7 +120,7 @@ impl Publisher<'_> {
             if result.error.is_empty() && result.code.is_empty() {
                 self.accept(number, result.revision)?;
             } else {
-                self.refuse(number, &result.error, &result.code)?;
+                self.refuse(number, without_place(&result.error), &result.code)?;
             }
         }
         Ok(())
@@ -168,15 +169,19 @@ impl Publisher<'_> {
     fn summary(&self) {
         match self.revisions {
             Some((first, last)) => note(format_args!(
-                "published {} events, revisions {first} to {last}; refused {}",
+                "published: {}, at revisions {first} to {last}; refused: {}",
                 self.published, self.refused
             )),
-            None => note(format_args!("published 0 events; refused {}", self.refused)),
+            None => note(format_args!("published: 0; refused: {}", self.refused)),
         }
     }
 }
 
-const WHAT: &str = "publish events";
+/// Without the place in the batch, `events[1].`: it is the line that people know.
+fn without_place(error: &str) -> &str {
+    let rest = error.strip_prefix("events[").and_then(|rest| rest.split_once("]."));
+    rest.filter(|(place, _)| place.bytes().all(|byte| byte.is_ascii_digit())).map_or(error, |(_, rest)| rest)
+}
 
 /// How long the server asks to wait before another attempt; `None` when another would not help.
 fn retry_after(error: &Error) -> Option<Duration> {
@@ -200,6 +205,14 @@ mod tests {
     fn line(data_len: usize) -> Line {
         let event = EventInput { data: vec![b' '; data_len].into(), ..EventInput::default() };
         Line { number: 1, event: Ok(event) }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_without_its_place_in_the_batch() {
+        assert_eq!(without_place("events[12].type: unknown"), "type: unknown");
+        for whole in ["type: unknown", "events[x].type", "events[1]", ""] {
+            assert_eq!(without_place(whole), whole);
+        }
     }
 
     #[test]

@@ -121,6 +121,23 @@ async fn a_watch_joins_the_list_and_misses_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn a_watch_of_a_tenant_whose_log_has_not_begun_misses_nothing() {
+    let house = house_of(&[]).await;
+    house.change(|state| {
+        state.is_new = true;
+        // Between the list and the watch.
+        state.after_pages.push_back(Box::new(|state| {
+            state.append("agent.created", "a", "a", &json!({ "status": "pending", "created_by": "ann" }));
+        }));
+    });
+    let mut running = Running::start(&house, &["agents", "watch"]);
+    assert!(running.line().await.ends_with("a  pending by ann"));
+    assert_eq!(running.interrupt().await.code, 130);
+    let listed = run(&house, &["agents", "list", "-o", "json"]).await;
+    assert_eq!(listed.json(), json!({ "agents": [], "cursor": null, "more": false }));
+}
+
+#[tokio::test]
 async fn a_watch_of_some_agents_shows_those() {
     let house = house_of(&["a", "b", "c"]).await;
     let mut running = Running::start(&house, &["agents", "watch", "b", "c"]);

@@ -10,6 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -50,6 +51,8 @@ pub(crate) struct State {
     /// How the next batches are refused as a whole, and whether they are published all the same.
     pub(crate) publish_failures: VecDeque<(Status, bool)>,
     pub(crate) oldest: u64,
+    /// Whether the tenant is so new that its log has no position yet.
+    pub(crate) is_new: bool,
 
     /// The cursors from which watches were asked to begin.
     pub(crate) watched_from: Vec<Option<Cursor>>,
@@ -152,6 +155,8 @@ pub(crate) struct Shared {
     state: Arc<Mutex<State>>,
     /// Tells watches that the log has grown.
     head: watch::Sender<u64>,
+    /// How many watches have begun.
+    watches: watch::Sender<usize>,
 }
 
 impl Shared {
@@ -187,7 +192,11 @@ impl House {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = State { page_size_max: 1000, oldest: 1, ..State::default() };
-        let shared = Shared { state: Arc::new(Mutex::new(state)), head: watch::Sender::new(0) };
+        let shared = Shared {
+            state: Arc::new(Mutex::new(state)),
+            head: watch::Sender::new(0),
+            watches: watch::Sender::new(0),
+        };
         let router = Server::builder()
             .add_service(AccessServiceServer::with_interceptor(shared.clone(), authenticate))
             .add_service(AgentServiceServer::with_interceptor(shared.clone(), authenticate))
@@ -210,6 +219,13 @@ impl House {
 
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         self.shared.change(change)
+    }
+
+    /// Until a watch has begun: what is logged from then on reaches it.
+    pub(crate) async fn watched(&self) {
+        let mut watches = self.shared.watches.subscribe();
+        let begun = tokio::time::timeout(Duration::from_secs(60), watches.wait_for(|begun| *begun > 0));
+        begun.await.expect("a watch begins").unwrap();
     }
 }
 

@@ -78,7 +78,11 @@ impl AgentService for Shared {
                 agents.truncate(page_size);
                 next_page_token = agents.last().map(|agent| agent.agent_id.clone()).unwrap_or_default();
             }
-            let page = v1::ListAgentsResponse { agents, next_page_token, cursor: Some(state.cursor()) };
+            let page = v1::ListAgentsResponse {
+                agents,
+                next_page_token,
+                cursor: (!state.is_new).then(|| state.cursor()),
+            };
             if let Some(change) = state.after_pages.pop_front() {
                 change(state);
             }

@@ -25,7 +25,8 @@ impl EventService for Shared {
             state.published.push(asked.clone());
             let failure = state.publish_failures.pop_front();
             let happens = !is_repeat && failure.as_ref().is_none_or(|(_, happens)| *happens);
-            let results = asked.events.iter().map(|event| log(state, event, happens)).collect();
+            let results =
+                asked.events.iter().enumerate().map(|(at, event)| log(state, at, event, happens)).collect();
             match failure {
                 Some((status, _)) => Err(status),
                 None => Ok(Response::new(v1::PublishResponse { results })),
@@ -41,9 +42,9 @@ impl EventService for Shared {
     }
 }
 
-fn log(state: &mut State, event: &EventInput, happens: bool) -> PublishResult {
+fn log(state: &mut State, at: usize, event: &EventInput, happens: bool) -> PublishResult {
     if event.r#type.starts_with("bad") {
-        let error = format!("type: expected a type of the catalog, got {:?}", event.r#type);
+        let error = format!("events[{at}].type: expected a type of the catalog, got {:?}", event.r#type);
         return PublishResult { revision: 0, error, code: "INVALID_ARGUMENT".into() };
     }
     if !happens {

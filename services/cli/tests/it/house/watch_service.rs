@@ -68,6 +68,7 @@ async fn serve(shared: &Shared, after: Option<Cursor>, outbox: &Outbox) {
         (position, cut, first(&state, after.as_ref(), position))
     };
     let is_gone = matches!(first, Body::OutOfRange(_));
+    shared.watches.send_modify(|begun| *begun += 1);
     if send(outbox, first).await.is_err() || is_gone {
         return;
     }
