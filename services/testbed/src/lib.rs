@@ -4,6 +4,8 @@
 mod agent_wire;
 mod client;
 mod database;
+mod edge;
+mod program;
 mod proxy;
 mod state;
 mod watcher;
@@ -11,6 +13,8 @@ mod watcher;
 pub use agent_wire::{AgentWire, hello, status_report};
 pub use client::{Client, SECRET, TENANT, token, token_at, token_config};
 pub use database::{database, through};
+pub use edge::{Dashboard, Edge};
+pub use program::Program;
 pub use proxy::Proxy;
 pub use state::State;
 pub use watcher::Watcher;
