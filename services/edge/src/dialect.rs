@@ -164,3 +164,6 @@ fn json(value: &impl serde::Serialize) -> String {
 fn value_or_null<'a>(event: &'a Event, field: &str) -> &'a Value {
     event.data.get(field).unwrap_or(&Value::Null)
 }
+
+#[cfg(test)]
+mod tests;

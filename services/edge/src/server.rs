@@ -95,6 +95,7 @@ impl Server {
     ///
     /// [`Error`], when an address is taken or the configuration makes no sense.
     pub async fn bind(config: Config) -> Result<Self, Error> {
+        signalbox_telemetry::record_metrics();
         let keys = Keys::new(&config.token)?;
         let policies = match &config.limits_file {
             Some(path) => Policies::with_file(config.profile, path)?,

@@ -125,7 +125,6 @@ enum Farewell {
 impl Shared {
     /// What all sessions share; `drain` tells them to end.
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "the parts of an edge, put together in one place")]
     pub fn new(
         feeds: Feeds,
         calls: Calls,

@@ -21,7 +21,8 @@ pub(super) fn data(view: &MetricsView) -> Value {
 /// The whole as the sum of its agents: means of their use, counts of what they do.
 fn system(view: &MetricsView) -> Value {
     let active = view.agents.values().filter(|agent| agent.status.as_deref() == Some("active")).count();
-    let queue: f64 = QUEUE.iter().flat_map(|name| values(view, name)).sum();
+    // An empty sum of floats is minus zero.
+    let queue = QUEUE.iter().flat_map(|name| values(view, name)).fold(0.0, |sum, value| sum + value);
     json!({
         "cpu_usage": mean(values(view, "cpu_usage")),
         "memory_usage": mean(values(view, "memory_usage")),

@@ -69,7 +69,7 @@ pub(super) fn notice(notice: &Notice<'_>, now: OffsetDateTime) -> Option<String>
         Notice::Usage { usage, refused: true, id } => {
             let seconds = (usage.resets_at - now).whole_seconds().clamp(1, 60).unsigned_abs();
             error(*id, Code::RateLimited, "Message rate limit exceeded", now, |body| {
-                body.retry_after = Some(seconds)
+                body.retry_after = Some(seconds);
             })
         }
         Notice::Ending(ending) => {

@@ -1,0 +1,126 @@
+//! How connections live and end: signs of life, goodbyes, an upstream that is lost, an edge that stops.
+
+use std::time::Duration;
+
+use serde_json::json;
+use signalbox_edge::dialect::DialectId;
+use signalbox_identity::Role;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::{
+    client::Client,
+    edge::{Edge, status_change, token},
+};
+
+#[tokio::test]
+async fn a_goodbye_is_answered_in_kind() {
+    let edge = Edge::start().await;
+    let mut client = edge.freeagentics(Role::Viewer).await;
+    client.send(&json!({"type": "disconnect", "data": {"reason": "user_initiated"}})).await;
+    assert_eq!(client.closed().await.0, 1000);
+    client.gone().await;
+    for dialect in DialectId::ALL {
+        let url = edge.url(&format!("/dialects/{}/ws", dialect.name()));
+        Client::with_bearer(&url, &token("ann", Role::Viewer)).await.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_server_pings_and_a_silent_client_is_closed() {
+    let edge = Edge::start_with(|config| config.timing.keep_alive = Duration::from_millis(100)).await;
+    let url = edge.url(&format!("/v1/ws?token={}", token("ann", Role::Viewer)));
+    let mut silent = Client::connect(&url).await;
+    let ping = silent.expect("ping").await;
+    assert!(ping["timestamp"].is_string() && ping.get("data").is_none());
+    silent.expect("ping").await;
+    assert_eq!(silent.closed().await, (1001, "two pings were not answered".to_owned()));
+    let mut alive = Client::connect(&url).await;
+    for _ in 0..5 {
+        alive.expect("ping").await;
+        alive.send(&json!({"type": "pong"})).await;
+    }
+    let mut aisoc =
+        Client::connect(&edge.aisoc_url(&format!("/ws?token={}", token("ann", Role::Viewer)))).await;
+    assert!(aisoc.expect("ping").await["ts"].is_string());
+}
+
+#[tokio::test]
+async fn elsewhere_the_transport_pings_and_clients_answer_by_themselves() {
+    let edge = Edge::start_with(|config| config.timing.keep_alive = Duration::from_millis(30)).await;
+    let mut client = edge.sentinelops(Role::Viewer).await;
+    client.send(&json!({"type": "subscribe", "data": {"events": ["agent.*"]}})).await;
+    client.expect("subscription.confirmed").await;
+    let appended = async {
+        // Longer than three pings, which nothing but time brings about.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        edge.append(status_change("web-1", "pending", "active"));
+    };
+    let (event, ()) = tokio::join!(client.expect("event"), appended);
+    assert_eq!(event["event"], "agent.status_change");
+    assert!(client.pings >= 3, "{} pings", client.pings);
+}
+
+#[tokio::test]
+async fn the_documents_ping_is_answered() {
+    let edge = Edge::start().await;
+    let mut client = edge.freeagentics(Role::Viewer).await;
+    client.send(&json!({"type": "ping"})).await;
+    let pong = client.expect("pong").await;
+    assert!(pong["data"]["server_time"].is_string() && pong["data"]["connection_duration"].is_u64());
+    client.send_raw(Message::Ping("payload".into())).await;
+    assert_eq!(client.receive().await, Message::Pong("payload".into()));
+}
+
+#[tokio::test]
+async fn a_lost_upstream_is_told_and_its_return_too() {
+    let edge = Edge::start_with(|config| config.degraded_after = Duration::from_millis(100)).await;
+    let mut client = edge.freeagentics(Role::Viewer).await;
+    client.send(&json!({"type": "subscribe", "data": {"events": ["agent_status"]}})).await;
+    client.expect("subscription_confirmed").await;
+    edge.desk.log.set_down(true);
+    let status = client.expect("system_status").await;
+    assert_eq!(
+        (&status["data"]["old_status"], &status["data"]["new_status"]),
+        (&json!("healthy"), &json!("degraded"))
+    );
+    let mut late = Client::with_bearer(&edge.url("/ws"), &token("bob", Role::Viewer)).await;
+    late.expect("connection.ready").await;
+    assert_eq!(late.expect("event").await["data"]["health"], "degraded");
+    edge.append(status_change("web-1", "pending", "active"));
+    edge.desk.log.set_down(false);
+    assert_eq!(client.find("system_status").await["data"]["new_status"], "healthy");
+    assert_eq!(client.find("agent_status").await["data"]["new_status"], "active", "nothing was lost");
+}
+
+#[tokio::test]
+async fn an_edge_that_stops_warns_and_closes_everybody() {
+    let edge = Edge::start_with(|config| config.drain_window_ms = 300).await;
+    let mut freeagentics = edge.freeagentics(Role::Viewer).await;
+    let mut sentinelops = edge.sentinelops(Role::Viewer).await;
+    let mut waiting = Client::connect(&edge.url("/ws")).await;
+    edge.shut_down();
+    let warning = freeagentics.expect("disconnect_warning").await;
+    assert_eq!(warning["data"]["reason"], "server_shutdown");
+    for client in [&mut freeagentics, &mut sentinelops, &mut waiting] {
+        assert_eq!(client.closed().await, (1001, "the server is stopping".to_owned()));
+        client.gone().await;
+    }
+    edge.stopped().await;
+}
+
+#[tokio::test]
+async fn an_edge_stops_though_a_client_says_nothing() {
+    let edge = Edge::start_with(|config| config.timing.close_linger = Duration::from_millis(100)).await;
+    let _mute = edge.freeagentics(Role::Viewer).await;
+    edge.stopped().await;
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_leaves_its_place() {
+    let edge = Edge::start().await;
+    let mut watcher = edge.freeagentics(Role::Viewer).await;
+    let vanishing = edge.freeagentics(Role::Viewer).await;
+    assert_eq!(watcher.expect("connection_pool_info").await["data"]["active_connections"], 2);
+    drop(vanishing);
+    assert_eq!(watcher.expect("connection_pool_info").await["data"]["active_connections"], 1);
+}

@@ -1,0 +1,21 @@
+//! The edge as its clients see it: a real edge on free ports, real WebSocket clients, and a scripted state
+//! service behind it.
+
+mod client;
+mod commands;
+mod conformance;
+mod credentials;
+mod desk;
+mod edge;
+mod http;
+mod lifecycle;
+mod limits;
+mod logs;
+mod metrics;
+mod misuse;
+mod requests;
+mod resume;
+#[path = "../support/scripted.rs"]
+#[expect(dead_code, reason = "the fan-out's own tests use what these do not")]
+mod scripted;
+mod subscriptions;
