@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
 use signalbox_proto::v1::{
-    access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
+    self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
     watch_service_server::WatchServiceServer,
 };
@@ -24,7 +24,15 @@ use tonic::service::{InterceptorLayer, Routes};
 use tower::Layer as _;
 use uuid::Uuid;
 
-use crate::{log::Appender, samples::Board, sessions::Registry, watch::Hub};
+use crate::{
+    domain::Error,
+    log::Appender,
+    samples::Board,
+    sessions::Registry,
+    store::{self, tenants::Bounds},
+    watch::Hub,
+};
+use caller::Caller;
 
 /// Largest message that is taken, in bytes: 500 log lines of 16 KiB do not fit, and need not.
 const MESSAGE_LEN_MAX: usize = 4 << 20;
@@ -55,6 +63,18 @@ pub(crate) struct Context {
     pub(crate) draining: CancellationToken,
     /// Cancelled when streams must end.
     pub(crate) closing: CancellationToken,
+}
+
+impl Context {
+    /// The bounds of a tenant's log.
+    async fn bounds(&self, tenant_id: &str) -> Result<Bounds, Error> {
+        Ok(store::tenants::open(&self.pool, tenant_id).await?)
+    }
+
+    /// The end of the log of the caller's tenant.
+    async fn cursor(&self, caller: &Caller) -> Result<v1::Cursor, Error> {
+        Ok(convert::cursor(self.bounds(&caller.tenant("")?).await?))
+    }
 }
 
 /// Every service, behind the check of credentials.

@@ -69,16 +69,7 @@ impl Hub {
         if let Some(tail) = self.known(tenant_id) {
             return Ok(tail);
         }
-        let bounds =
-            match store::tenants::bounds(&self.inner.pool, tenant_id).await? {
-                Some(bounds) => bounds,
-                None => {
-                    store::tenants::ensure(&self.inner.pool, &[tenant_id.to_owned()]).await?;
-                    store::tenants::bounds(&self.inner.pool, tenant_id)
-                        .await?
-                        .unwrap_or(store::tenants::Bounds { epoch: uuid::Uuid::nil(), head: 0, oldest: 1 })
-                }
-            };
+        let bounds = store::tenants::open(&self.inner.pool, tenant_id).await?;
         let mut tails = self.inner.tails.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = tails
             .entry(tenant_id.to_owned())

@@ -62,7 +62,7 @@ impl AgentService for Service {
         let caller = Caller::of(&request, Role::may_view)?;
         let agent_id = request.into_inner().agent_id;
         domain::check_agent_id("agent_id", &agent_id)?;
-        let cursor = self.cursor(&caller).await?;
+        let cursor = Some(self.0.cursor(&caller).await?);
         let agent = self.read(&caller, &agent_id).await?;
         let metrics = self.0.board.get(&caller.tenant("")?, &agent_id);
         Ok(Response::new(v1::GetAgentResponse { agent: Some(agent), cursor, metrics }))
@@ -78,7 +78,7 @@ impl AgentService for Service {
         let labels = domain::check_selector("selector", &asked.selector)?;
         domain::check_plain("page_token", &asked.page_token, 128)?;
         // Read before the page: events after the cursor may be in the page already, but none is missed.
-        let cursor = self.cursor(&caller).await?;
+        let cursor = Some(self.0.cursor(&caller).await?);
         let tenant_id = caller.tenant("")?;
         let mut agents = store::agents::list(&self.0.pool, &tenant_id, &asked.page_token, &labels, limit + 1)
             .await
@@ -127,10 +127,6 @@ impl Service {
         let found = store::agents::load(&self.0.pool, &[caller.tenant("")?], &[agent_id.to_owned()]).await?;
         let (_, agent) = found.into_iter().next().ok_or_else(|| Error::no_agent(agent_id))?;
         Ok(convert::agent(agent))
-    }
-
-    async fn cursor(&self, caller: &Caller) -> Result<Option<v1::Cursor>, Error> {
-        Ok(convert::cursor(store::tenants::bounds(&self.0.pool, &caller.tenant("")?).await?))
     }
 }
 

@@ -47,7 +47,7 @@ impl CommandService for Service {
     ) -> Result<Response<v1::GetCommandResponse>, Status> {
         let caller = Caller::of(&request, Role::may_view)?;
         let command_id = convert::uuid("command_id", &request.into_inner().command_id)?;
-        let cursor = self.cursor(&caller).await?;
+        let cursor = Some(self.0.cursor(&caller).await?);
         let command = self.read(&caller, command_id).await?;
         Ok(Response::new(v1::GetCommandResponse { command: Some(command), cursor }))
     }
@@ -66,7 +66,7 @@ impl CommandService for Service {
         if !asked.agent_id.is_empty() {
             domain::check_agent_id("agent_id", &asked.agent_id)?;
         }
-        let cursor = self.cursor(&caller).await?;
+        let cursor = Some(self.0.cursor(&caller).await?);
         let tenant_id = caller.tenant("")?;
         let mut ids = store::commands::list(&self.0.pool, &tenant_id, before, &asked.agent_id, limit + 1)
             .await
@@ -151,10 +151,6 @@ impl Service {
                 convert::command(command, executions)
             })
             .collect())
-    }
-
-    async fn cursor(&self, caller: &Caller) -> Result<Option<v1::Cursor>, Error> {
-        Ok(convert::cursor(store::tenants::bounds(&self.0.pool, &caller.tenant("")?).await?))
     }
 }
 

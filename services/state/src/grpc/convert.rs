@@ -83,8 +83,8 @@ pub(super) fn delivery(command: &Command) -> v1::CommandDelivery {
 }
 
 /// The position at the end of a log.
-pub(super) fn cursor(bounds: Option<Bounds>) -> Option<v1::Cursor> {
-    bounds.map(|bounds| v1::Cursor { epoch: bounds.epoch.to_string(), revision: bounds.head })
+pub(super) fn cursor(bounds: Bounds) -> v1::Cursor {
+    v1::Cursor { epoch: bounds.epoch.to_string(), revision: bounds.head }
 }
 
 /// The length of a page that was asked for.

@@ -56,7 +56,7 @@ impl WatchService for Service {
         };
         let since = OffsetDateTime::from_unix_timestamp_nanos(i128::from(asked.since_ms) * 1_000_000)
             .map_err(|_| Error::invalid("since_ms", "since_ms: expected milliseconds since 1970"))?;
-        let bounds = bounds(&self.0, &tenant_id).await?;
+        let bounds = self.0.bounds(&tenant_id).await?;
         let after = match &asked.after {
             Some(cursor) => check(cursor, bounds)
                 .map_err(|reason| status::out_of_range(reason, &oldest(bounds).to_string()))?,
@@ -132,7 +132,7 @@ impl Watch {
         }
         // The tail is followed before the bounds are read, so that nothing falls in between.
         let tail = self.context.hub.tail(&tenant_id).await?;
-        let bounds = bounds(&self.context, &tenant_id).await?;
+        let bounds = self.context.bounds(&tenant_id).await?;
         let after = match &add.after {
             None => Ok(bounds.head),
             Some(cursor) => check(cursor, bounds),
@@ -162,16 +162,6 @@ impl Watch {
 pub(super) fn session_time(caller: &Caller) -> std::time::Duration {
     let left = caller.principal.expires_at - signalbox_telemetry::now();
     left.try_into().unwrap_or_default()
-}
-
-async fn bounds(context: &Context, tenant_id: &str) -> Result<Bounds, Error> {
-    if let Some(bounds) = store::tenants::bounds(&context.pool, tenant_id).await? {
-        return Ok(bounds);
-    }
-    store::tenants::ensure(&context.pool, &[tenant_id.to_owned()]).await?;
-    store::tenants::bounds(&context.pool, tenant_id)
-        .await?
-        .ok_or_else(|| Error::new(Code::NotFound, "the tenant was deleted"))
 }
 
 /// A page of the log whose last change is whole.
@@ -212,6 +202,6 @@ fn out_of_range(reason: &str, bounds: Bounds) -> v1::OutOfRange {
     v1::OutOfRange {
         reason: reason.into(),
         oldest: Some(oldest(bounds)),
-        head: convert::cursor(Some(bounds)),
+        head: Some(convert::cursor(bounds)),
     }
 }

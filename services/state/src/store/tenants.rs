@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::unsigned;
@@ -50,7 +50,7 @@ async fn try_lock(
 }
 
 /// Creates the tenants that do not exist. A token signed with the secret is what lets a tenant in.
-pub(crate) async fn ensure(executor: impl PgExecutor<'_>, tenant_ids: &[String]) -> Result<(), sqlx::Error> {
+async fn ensure(executor: impl PgExecutor<'_>, tenant_ids: &[String]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO tenants (tenant_id) SELECT unnest($1::text[]) ORDER BY 1 ON CONFLICT (tenant_id) DO NOTHING",
         tenant_ids,
@@ -78,13 +78,18 @@ pub(crate) async fn set_heads(
     Ok(())
 }
 
-/// The bounds of a tenant's log, when the tenant exists.
-pub(crate) async fn bounds(
-    executor: impl PgExecutor<'_>,
-    tenant_id: &str,
-) -> Result<Option<Bounds>, sqlx::Error> {
+/// The bounds of a tenant's log, which begins with the first who asks.
+pub(crate) async fn open(pool: &PgPool, tenant_id: &str) -> Result<Bounds, sqlx::Error> {
+    if let Some(bounds) = bounds(pool, tenant_id).await? {
+        return Ok(bounds);
+    }
+    ensure(pool, &[tenant_id.to_owned()]).await?;
+    bounds(pool, tenant_id).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+async fn bounds(pool: &PgPool, tenant_id: &str) -> Result<Option<Bounds>, sqlx::Error> {
     sqlx::query!("SELECT epoch, head, oldest FROM tenants WHERE tenant_id = $1", tenant_id)
-        .fetch_optional(executor)
+        .fetch_optional(pool)
         .await?
         .map(|row| Ok(Bounds { epoch: row.epoch, head: unsigned(row.head)?, oldest: unsigned(row.oldest)? }))
         .transpose()

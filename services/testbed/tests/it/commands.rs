@@ -52,7 +52,8 @@ async fn a_command_given_to_one_replica_reaches_an_agent_at_another() {
     let operator = Client::new(b.channel(), Role::Operator);
     let issued =
         operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
-    assert_eq!(issued.executions[0].state(), ExecutionState::Queued);
+    // The agent may have it before its issuer has the answer.
+    assert!(matches!(issued.executions[0].state(), ExecutionState::Queued | ExecutionState::Delivered));
 
     let delivered = wire.command().await;
     assert_eq!(delivered.command_id, issued.command_id);

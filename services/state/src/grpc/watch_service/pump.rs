@@ -6,7 +6,7 @@ use signalbox_proto::v1::{self, watch_response::Response};
 use time::OffsetDateTime;
 use tokio::time::MissedTickBehavior;
 
-use super::{Context, Outbox, bounds, out_of_range, page};
+use super::{Context, Outbox, out_of_range, page};
 use crate::{
     domain::Error,
     watch::{Slice, Tail},
@@ -85,7 +85,7 @@ impl Pump {
             }
             Ok(_) => {
                 // What comes next is no longer in the log.
-                let bounds = bounds(&self.context, self.tail.tenant_id()).await.map_err(|_| Ended)?;
+                let bounds = self.context.bounds(self.tail.tenant_id()).await.map_err(|_| Ended)?;
                 self.send(Response::OutOfRange(out_of_range("compacted", bounds))).await?;
                 Err(Ended)
             }
@@ -115,7 +115,7 @@ impl Pump {
     }
 
     async fn tell_of_another_epoch(&self) -> Result<(), Ended> {
-        let bounds = bounds(&self.context, self.tail.tenant_id()).await.map_err(|_| Ended)?;
+        let bounds = self.context.bounds(self.tail.tenant_id()).await.map_err(|_| Ended)?;
         self.send(Response::OutOfRange(out_of_range("other_epoch", bounds))).await?;
         Err(Ended)
     }
