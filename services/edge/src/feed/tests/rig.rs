@@ -67,13 +67,18 @@ pub(super) fn config() -> FeedConfig {
 
 impl Rig {
     pub(super) async fn start(config: FeedConfig) -> Self {
+        Self::start_with(config, |_| ()).await
+    }
+
+    pub(super) async fn start_with(config: FeedConfig, change: impl FnOnce(&mut UpstreamConfig)) -> Self {
         let state = Scripted::start().await;
-        let upstream = UpstreamConfig {
+        let mut upstream = UpstreamConfig {
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_millis(50),
             degraded_after: Duration::from_millis(100),
             ..UpstreamConfig::new(upstream::channel(&state.url()).unwrap(), scripted::keys())
         };
+        change(&mut upstream);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let feeds = Feeds::start(config, upstream, vec![Arc::new(Plain), Arc::new(Twice)], &tasks, &shutdown);
         // Small buffers, so that a client that does not read is soon felt.
@@ -89,19 +94,30 @@ impl Rig {
     }
 
     pub(super) async fn connect_as(&self, encoder: EncoderId) -> Client {
+        self.connect_in(TENANT, encoder).await
+    }
+
+    pub(super) async fn connect_in(&self, tenant_id: &str, encoder: EncoderId) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
         let addr = self.listener.local_addr().unwrap();
         let (client, server) = tokio::join!(socket.connect(addr), self.listener.accept());
         let (read_half, write_half) = server.unwrap().0.into_split();
         let (member, notices) = self.feeds.join(encoder, write_half);
-        member.enter(TENANT);
+        member.enter(tenant_id);
         Client { stream: BufReader::new(client.unwrap()), member, notices, _read_half: read_half }
     }
 
     /// Appends an event of an agent, with so many bytes of data.
     pub(super) fn append(&self, agent_id: &str, data_len: usize) -> u64 {
         self.state.append(TENANT, event(agent_id, data_len))
+    }
+
+    /// Waits until some connection is not with its shard.
+    pub(super) async fn wait_for_stragglers(&self) {
+        while self.feeds.stragglers() == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) async fn stop(self) {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use signalbox_proto::v1;
 
-use super::rig::{Received, Rig, TENANT, config, event, everything, soon};
+use super::rig::{PLAIN, Received, Rig, TENANT, config, event, everything, read_frame, soon};
 use crate::{
-    feed::{FeedConfig, MemberNotice, Start, SubscribeError},
+    feed::{FeedConfig, MemberNotice, Origin, Start, SubscribeError},
     upstream::Health,
 };
 
@@ -171,4 +171,78 @@ async fn an_event_that_cannot_be_read_keeps_its_place_and_is_shown_to_nobody() {
     let last = rig.append("a", 1);
     assert_eq!(client.until(last).await, [1, 3]);
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn the_stream_is_opened_again_before_its_credential_expires() {
+    let rig = Rig::start_with(config(), |upstream| upstream.token_ttl = Duration::from_secs(1)).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    let health = rig.feeds.upstream_health();
+    let mut last = 0;
+    while rig.state.watches() < 3 {
+        last = rig.append("a", 1);
+        assert_eq!(client.until(last).await, [last]);
+    }
+    assert!(last > 0 && !health.has_changed().unwrap(), "nobody has noticed");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn answers_go_out_while_the_log_cannot_be_read() {
+    let rig = Rig::start(FeedConfig { ring_len_max: 4, ..config() }).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    for _ in 0..20 {
+        rig.append("a", 1);
+    }
+    client.until(20).await;
+    rig.state.set_down(true);
+    let from = Start::From(Origin::After(rig.state.cursor(TENANT, 2)));
+    let resuming = client.member.subscribe(everything(), from, Box::new(|_| vec!["\"resumed\"".into()]));
+    let answering = async {
+        soon(rig.wait_for_stragglers()).await;
+        client.member.send("\"answer\"").unwrap();
+        assert_eq!(soon(read_frame(&mut client.stream)).await, Received::text("\"answer\""));
+        rig.state.set_down(false);
+    };
+    let (resumed, ()) = tokio::join!(soon(resuming), answering);
+    assert_eq!(resumed.unwrap().cursor.revision, 2);
+    assert_eq!(client.next().await, Received::text("\"resumed\""));
+    assert_eq!(client.until(20).await, (3..=20).collect::<Vec<_>>());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn tenants_do_not_see_each_other() {
+    let rig = Rig::start(config()).await;
+    let mut ours = rig.connect().await;
+    let mut theirs = rig.connect_in("other", PLAIN).await;
+    ours.watch().await;
+    theirs.watch().await;
+    rig.state.append("other", event("theirs", 1));
+    rig.state.append(TENANT, event("ours", 1));
+    for (client, agent) in [(&mut ours, "ours"), (&mut theirs, "theirs")] {
+        let Received::Text(shown) = client.next().await else { panic!("an event") };
+        assert_eq!((shown["agent"].as_str(), shown["revision"].as_u64()), (Some(agent), Some(1)));
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_measured() {
+    // Whoever asks first installs the recorder, which the handles are made from.
+    let _ = signalbox_telemetry::metrics_text();
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    for _ in 0..3 {
+        let last = rig.append("a", 1);
+        client.until(last).await;
+    }
+    rig.stop().await;
+    let text = signalbox_telemetry::metrics_text();
+    for line in ["signalbox_commit_to_frame_seconds_count 3", "signalbox_edge_deliveries_total 3"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
 }
