@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything a developer does with Signalbox beyond building it. Each command is a module.
 
+mod bench;
 mod ci;
 mod console;
 mod db;
@@ -64,6 +65,14 @@ enum Command {
     /// Stops at the first step that fails, and shows the time of each. CI runs this very command.
     #[command(verbatim_doc_comment)]
     Ci,
+    /// Run the benchmarks: how fast the log is written, what a delivery costs
+    ///
+    /// Read the ratios, which hold from one machine to the next; the figures do not. Examples:
+    ///
+    ///   cargo xtask bench
+    ///   cargo xtask bench fanout
+    #[command(verbatim_doc_comment)]
+    Bench(bench::Options),
     /// The database of `dev` by itself: start, stop, url, psql, reset, migrate
     ///
     /// Example:
@@ -110,6 +119,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Dev(options) => dev::run(&layout, &options).await,
         Command::Test(options) => test::run(&layout, &options).await,
+        Command::Bench(options) => bench::run(&layout, &options).await,
         Command::Ci => ci::run(&layout).await,
         Command::Db(action) => db::run(&layout, action).await,
         Command::Sqlx { check } => sqlx_metadata::run(&layout, check).await,

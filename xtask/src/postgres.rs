@@ -29,6 +29,8 @@ pub(crate) enum Purpose {
     Keep,
     /// Data that nobody misses, in a place of their own under this name.
     Scratch(&'static str),
+    /// Data that nobody misses, written as safely as data that stay, so that their cost can be measured.
+    Measured(&'static str),
 }
 
 /// A running server, and the duty to stop it where this program started it.
@@ -112,7 +114,7 @@ impl Postgres {
         step: &Step,
     ) -> Result<(Self, String)> {
         let durability = match purpose {
-            Purpose::Keep => Durability::Safe,
+            Purpose::Keep | Purpose::Measured(_) => Durability::Safe,
             Purpose::Scratch(_) => Durability::Fast,
         };
         let shown = binaries.dir().display().to_string();

@@ -83,7 +83,7 @@ impl Cluster {
         let owner = Owner::find()?;
         let home = home(layout, purpose)?;
         owner.make_dir(&home)?;
-        let scratch = matches!(purpose, Purpose::Scratch(_));
+        let scratch = purpose != Purpose::Keep;
         if scratch {
             home::remove_abandoned(&home, &binaries, &owner)?;
         }

@@ -22,7 +22,7 @@ use crate::{layout::Layout, postgres::binaries::Binaries};
 pub(in crate::postgres) fn home(layout: &Layout, purpose: Purpose) -> Result<PathBuf> {
     let parent = match purpose {
         Purpose::Keep => "dev".to_owned(),
-        Purpose::Scratch(name) => format!("scratch/{name}-{}", std::process::id()),
+        Purpose::Scratch(name) | Purpose::Measured(name) => format!("scratch/{name}-{}", std::process::id()),
     };
     Ok(place(layout, &Owner::find()?, &parent)?.join("postgres"))
 }
