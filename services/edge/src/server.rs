@@ -122,6 +122,7 @@ impl Server {
             places: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             sessions: sessions.clone(),
             drain: drain.clone(),
+            cut: stop.clone(),
         };
         let (drain_window, stop_feeds) = (config.timing().drain_window, stop.drop_guard());
         Ok(Self { addresses, listeners, door, drain, sessions, feeds: feed_tasks, stop_feeds, drain_window })
@@ -156,7 +157,7 @@ impl Server {
         drop(self.stop_feeds);
         self.feeds.close();
         self.feeds.wait().await;
-        // Without feeds no session can go on.
+        // Without feeds no session goes on, and the door has cut off what was no session yet.
         self.sessions.wait().await;
         Ok(())
     }
@@ -191,8 +192,20 @@ fn encoders() -> Vec<Arc<dyn Encode>> {
 struct Encoder(Arc<dyn Dialect>);
 
 impl Encode for Encoder {
+    /// Under a span of the work that caused the event, so that a trace reaches from a call to the frames.
     fn encode(&self, event: &Event) -> Vec<String> {
-        self.0.encode(event)
+        if event.traceparent.is_empty() {
+            return self.0.encode(event);
+        }
+        let span = tracing::info_span!(
+            "encode",
+            dialect = self.0.id().name(),
+            tenant_id = event.tenant_id,
+            event_type = event.event_type,
+            revision = event.revision,
+        );
+        signalbox_telemetry::adopt(&span, &event.traceparent);
+        span.in_scope(|| self.0.encode(event))
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! It must know no dialect by name, but for the log stream's tenant; dialects say how they behave.
 
+mod admission;
 mod changes;
 mod course;
 mod credentials;
@@ -13,6 +14,7 @@ mod measurements;
 mod requests;
 mod roster;
 mod subscriptions;
+mod ticks;
 mod timers;
 mod work;
 

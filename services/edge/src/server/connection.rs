@@ -45,6 +45,8 @@ pub(super) struct Door {
     pub(super) places: Arc<Semaphore>,
     pub(super) sessions: TaskTracker,
     pub(super) drain: CancellationToken,
+    /// The end of patience with connections that do not end by themselves.
+    pub(super) cut: CancellationToken,
 }
 
 /// A connection on its way from HTTP to a session.
@@ -92,7 +94,7 @@ impl Door {
 
     async fn serve(self, visit: Visit, stream: TcpStream) {
         let peer = visit.peer;
-        let drain = self.drain.clone();
+        let (drain, cut) = (self.drain.clone(), self.cut.clone());
         let (door, visit) = (Arc::new(self), Arc::new(visit));
         let service = service_fn(move |request| {
             let (door, visit) = (Arc::clone(&door), Arc::clone(&visit));
@@ -105,12 +107,16 @@ impl Door {
             .max_headers(HEADERS_MAX);
         let mut connection =
             std::pin::pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = drain.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let served = async {
+            tokio::select! {
+                served = connection.as_mut() => return served,
+                () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
             }
+            connection.await
+        };
+        let served = tokio::select! {
+            served = served => served,
+            () = cut.cancelled() => Ok(()),
         };
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "an HTTP connection failed");
@@ -163,8 +169,13 @@ impl Door {
         let (arrival, address) =
             (handshake::arrival(&parts), self.client_address.of(visit.peer, &parts.headers));
         let (shared, place, peer) = (Arc::clone(&self.shared), Arc::clone(&visit.place), visit.peer);
+        let cut = self.cut.clone();
         self.sessions.spawn(async move {
-            match upgraded(upgrade).await {
+            let upgraded = tokio::select! {
+                upgraded = upgraded(upgrade) => upgraded,
+                () = cut.cancelled() => return,
+            };
+            match upgraded {
                 Ok((stream, leftover)) => {
                     session::run(shared, Accepted { dialect, address, arrival, stream, leftover }).await;
                 }

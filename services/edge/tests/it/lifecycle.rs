@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     client::Client,
-    edge::{Edge, status_change, token},
+    edge::{Edge, agent_event, status_change, token},
 };
 
 #[tokio::test]
@@ -123,4 +123,55 @@ async fn a_client_that_vanishes_leaves_its_place() {
     assert_eq!(watcher.expect("connection_pool_info").await["data"]["active_connections"], 2);
     drop(vanishing);
     assert_eq!(watcher.expect("connection_pool_info").await["data"]["active_connections"], 1);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_gets_everything_in_order_and_slows_nobody() {
+    const EVENTS: u64 = 3000;
+    let edge = Edge::start_with(|config| {
+        config.feed.ring_len_max = 64;
+        config.feed.lag_notice_after = 100;
+    })
+    .await;
+    let mut slow = edge.freeagentics(Role::Viewer).await;
+    slow.send(&json!({"type": "configure", "data": {"buffer_size": 200}})).await;
+    slow.expect("configuration_confirmed").await;
+    let mut quick = edge.freeagentics(Role::Viewer).await;
+    slow.expect("connection_pool_info").await;
+    for client in [&mut slow, &mut quick] {
+        client.send(&json!({"type": "subscribe", "data": {"events": ["agent_updated"]}})).await;
+        client.expect("subscription_confirmed").await;
+    }
+    let padding = "x".repeat(8 * 1024);
+    let appended = async {
+        for index in 0..EVENTS {
+            let data = json!({"agent_id": "web-1", "index": index, "padding": padding});
+            edge.append(agent_event("agent.updated", "web-1", &data));
+            tokio::task::yield_now().await;
+        }
+    };
+    let read = async {
+        for index in 0..EVENTS {
+            assert_eq!(quick.expect("agent_updated").await["data"]["index"], index);
+        }
+    };
+    tokio::join!(appended, read);
+    // 24 MB are more than the sockets hold, and the ring holds 64 events: the slow one is fed from the log.
+    let mut warned = false;
+    let mut next = 0;
+    while next < EVENTS {
+        let message = slow.next().await;
+        if message["type"] == "disconnect_warning" {
+            assert_eq!(message["data"]["reason"], "client_lagging");
+            warned = true;
+        } else {
+            assert_eq!(
+                (&message["type"], &message["data"]["index"]),
+                (&json!("agent_updated"), &json!(next))
+            );
+            next += 1;
+        }
+    }
+    assert!(warned, "a client is told that it lags");
+    assert!(edge.desk.log.reads() > 0);
 }
