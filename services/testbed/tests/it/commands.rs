@@ -1,5 +1,6 @@
 //! Commands: durable first, delivered to the agent wherever it is, and followed to an honest end.
 
+use secrecy::ExposeSecret as _;
 use signalbox_identity::Role;
 use signalbox_proto::v1::{self, ExecutionState, issue_command_request::Target};
 use signalbox_testbed::{AgentWire, Client, State, Watcher, database, hello};
@@ -147,14 +148,21 @@ async fn a_command_that_nobody_could_be_given_expires() {
 
 #[tokio::test]
 async fn a_command_that_was_delivered_and_never_answered_is_unknown_until_the_agent_settles_it() {
-    let state = State::start(&database().await).await;
+    let database = database().await;
+    let state = State::start(&database).await;
     let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
     let mut watcher = Watcher::start(state.channel()).await;
     let operator = Client::new(state.channel(), Role::Operator);
-    let soon = v1::IssueCommandRequest { timeout_ms: 100, ..stop("web-1") };
-    let issued = operator.commands().issue_command(soon).await.unwrap().into_inner().command.unwrap();
+    let issued =
+        operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
     wire.command().await;
     assert_eq!(next_state(&mut watcher).await, "DELIVERED");
+    // As if its minute had passed.
+    let pool = sqlx::PgPool::connect(database.expose_secret()).await.unwrap();
+    sqlx::query("UPDATE command_executions SET deadline = now() - interval '1 minute'")
+        .execute(&pool)
+        .await
+        .unwrap();
     assert_eq!(next_state(&mut watcher).await, "UNKNOWN");
     wire.report(update(1, &issued.command_id, ExecutionState::Succeeded)).await;
     assert_eq!(next_state(&mut watcher).await, "SUCCEEDED");
