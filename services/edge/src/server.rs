@@ -5,6 +5,7 @@
 mod connection;
 mod handshake;
 mod origin;
+mod page;
 mod routes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

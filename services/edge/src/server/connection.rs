@@ -132,7 +132,8 @@ impl Door {
             Some(Target::Health) => self.health(),
             Some(Target::Metrics) => plain(StatusCode::OK, signalbox_telemetry::metrics_text()),
             Some(Target::About) => plain(StatusCode::OK, ABOUT),
-            None => plain(StatusCode::NOT_FOUND, "nothing is here; see / on the main listener\n"),
+            Some(Target::Page(file)) => file.answer(request.headers()),
+            None => plain(StatusCode::NOT_FOUND, "nothing is here; see /about on the main listener\n"),
         }
     }
 

@@ -8,12 +8,22 @@ use std::{
 use http::{HeaderMap, header};
 use ipnet::IpNet;
 
-/// Whether a web page of this origin may connect. Clients that are no browsers send no origin.
+/// Whether a web page of this origin may connect. Clients that are no browsers send no origin, and the page
+/// that this server itself serves is always welcome.
 pub(super) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     let origin = origin.trim_end_matches('/');
-    allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+    is_of_this_server(origin, headers)
+        || allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin))
+}
+
+/// Whether the page came from the host and port that the request goes to. The scheme is not compared: behind
+/// a proxy that ends TLS it is not known here.
+fn is_of_this_server(origin: &str, headers: &HeaderMap) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(|host| host.eq_ignore_ascii_case(authority))
 }
 
 /// Finds a client's address behind proxies that are trusted. Cheap to clone.
@@ -111,5 +121,14 @@ mod tests {
         assert!(!is_allowed(&of("null"), &allowed));
         assert!(is_allowed(&of("https://evil.example"), &["*".to_owned()]));
         assert!(is_allowed(&HeaderMap::new(), &[]));
+        let with_host = |origin: &'static str, host: &'static str| {
+            let mut headers = of(origin);
+            headers.insert(header::HOST, http::HeaderValue::from_static(host));
+            headers
+        };
+        assert!(is_allowed(&with_host("http://edge.example:8080", "Edge.example:8080"), &[]));
+        assert!(!is_allowed(&with_host("http://edge.example:81", "edge.example:8080"), &[]));
+        assert!(!is_allowed(&with_host("https://evil.example", "edge.example:8080"), &[]));
+        assert!(!is_allowed(&with_host("null", "null"), &[]));
     }
 }

@@ -1,5 +1,6 @@
 //! Which path leads where, on which listener.
 
+use super::page;
 use crate::dialect::DialectId;
 
 /// Which listener a request came to.
@@ -24,9 +25,11 @@ pub(super) enum Target {
     Metrics,
     /// What is here.
     About,
+    /// A file of the dashboard.
+    Page(&'static page::File),
 }
 
-/// What a person sees who opens the root in a browser.
+/// What a person is told who asks what is here.
 pub(super) const ABOUT: &str = "\
 Signalbox edge: WebSocket APIs of the control plane.
 
@@ -35,6 +38,7 @@ Signalbox edge: WebSocket APIs of the control plane.
   /ws/logs                   sentinel_ai    credential: ?token=, where one is asked for
   /v1/ws                     projects       credential: ?token=
   /dialects/<name>/ws        each of these, and aisoc (credential: ?token=)
+  /                          the dashboard, a web page
   /healthz                   ok, degraded or draining
   /metrics                   Prometheus text
 ";
@@ -45,17 +49,20 @@ impl Site {
         let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
         match (self, path) {
             (_, "/healthz") => Some(Target::Health),
-            (Self::Main, "/") => Some(Target::About),
+            (Self::Main, "/about") => Some(Target::About),
             (Self::Main, "/metrics") => Some(Target::Metrics),
             (Self::Main, "/ws") => Some(Target::Socket(DialectId::SentinelOps)),
             (Self::Main, "/api/v1/ws") => Some(Target::Socket(DialectId::FreeAgentics)),
             (Self::Main, "/v1/ws") => Some(Target::Socket(DialectId::Projects)),
             (Self::Main | Self::Logs, "/ws/logs") => Some(Target::Socket(DialectId::SentinelAi)),
             (Self::Aisoc, "/ws") => Some(Target::Socket(DialectId::Aisoc)),
-            (Self::Main, path) => {
-                let name = path.strip_prefix("/dialects/")?.strip_suffix("/ws")?;
-                DialectId::from_name(name).map(Target::Socket)
-            }
+            (Self::Main, path) => match page::file(path) {
+                Some(file) => Some(Target::Page(file)),
+                None => {
+                    let name = path.strip_prefix("/dialects/")?.strip_suffix("/ws")?;
+                    DialectId::from_name(name).map(Target::Socket)
+                }
+            },
             _ => None,
         }
     }
@@ -74,6 +81,8 @@ mod tests {
         assert_eq!(Site::Main.route("/ws/"), Some(Target::Socket(DialectId::SentinelOps)));
         assert_eq!(Site::Aisoc.route("/ws"), Some(Target::Socket(DialectId::Aisoc)));
         assert_eq!(Site::Logs.route("/ws"), None);
+        assert!(matches!(Site::Main.route("/"), Some(Target::Page(_))));
+        assert_eq!(Site::Logs.route("/"), None);
         for path in ["", "/x", "/dialects/x/ws", "/dialects//ws", "/ws/x", "/metrics/x"] {
             assert_eq!(Site::Main.route(path), None, "{path}");
         }
