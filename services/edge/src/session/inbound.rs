@@ -28,7 +28,7 @@ use tokio_tungstenite::{
 use crate::dialect::code::{CLOSE_NOT_UTF8, CLOSE_PROTOCOL, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED};
 
 /// Read buffer of each connection. Larger ones cost more in clearing and memory than they save.
-const READ_BUFFER_LEN: usize = 4 * 1024;
+const READ_BUFFER_LEN: usize = 2 * 1024;
 /// A close frame without a code means this (RFC 6455, section 7.1.5).
 const CLOSE_NO_CODE: u16 = 1000;
 /// Scratch space for what is thrown away.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::calls::{AgentSummary, Caller, Calls};
 
@@ -29,7 +29,8 @@ pub(super) struct Rosters(Arc<Mutex<HashMap<String, Known>>>);
 
 #[derive(Debug)]
 struct Known {
-    roster: Roster,
+    /// `None` until it was read once.
+    roster: watch::Sender<Option<Roster>>,
     /// When it was read, or begun to be read.
     asked_at: Instant,
 }
@@ -37,44 +38,47 @@ struct Known {
 impl Rosters {
     /// The roster as last read; empty when it never was.
     pub(super) fn latest(&self, tenant_id: &str) -> Roster {
-        self.known().get(tenant_id).map(|known| Arc::clone(&known.roster)).unwrap_or_default()
+        let latest = self.known().get(tenant_id).and_then(|known| known.roster.borrow().clone());
+        latest.unwrap_or_default()
     }
 
     /// The roster, read anew when it has grown old. What was known before is kept when it cannot be read.
     pub(super) async fn fresh(&self, tenant_id: &str, calls: &Calls, caller: &Caller) -> Roster {
-        if !self.begin(tenant_id, Instant::now()) {
-            return self.latest(tenant_id);
-        }
-        match calls.all_agents(caller, AGENTS_MAX).await {
-            Ok(agents) => {
-                let roster: BTreeMap<_, _> =
-                    agents.into_iter().map(|agent| (agent.agent_id.clone(), agent)).collect();
-                let roster = Arc::new(roster);
-                if let Some(known) = self.known().get_mut(tenant_id) {
-                    known.roster = Arc::clone(&roster);
+        match self.begin(tenant_id, Instant::now()) {
+            None => match calls.all_agents(caller, AGENTS_MAX).await {
+                Ok(agents) => self.learn(tenant_id, agents),
+                Err(error) => {
+                    tracing::debug!(tenant_id, %error, "the agents of a tenant could not be listed");
                 }
-                roster
+            },
+            // Whoever reads may give up; then it is somebody else's turn soon.
+            Some(mut roster) => {
+                let _ = tokio::time::timeout(FRESH_FOR, roster.wait_for(Option::is_some)).await;
             }
-            Err(error) => {
-                tracing::debug!(tenant_id, %error, "the agents of a tenant could not be listed");
-                self.latest(tenant_id)
-            }
+        }
+        self.latest(tenant_id)
+    }
+
+    fn learn(&self, tenant_id: &str, agents: Vec<AgentSummary>) {
+        let roster = agents.into_iter().map(|agent| (agent.agent_id.clone(), agent)).collect();
+        if let Some(known) = self.known().get(tenant_id) {
+            known.roster.send_replace(Some(Arc::new(roster)));
         }
     }
 
-    /// Whether it is this caller's turn to read. The others are content with what is known.
-    fn begin(&self, tenant_id: &str, now: Instant) -> bool {
+    /// `None` when it is this caller's turn to read. The others get what is known, or wait for the first word.
+    fn begin(&self, tenant_id: &str, now: Instant) -> Option<watch::Receiver<Option<Roster>>> {
         let mut known = self.known();
         match known.get_mut(tenant_id) {
-            Some(known) if now - known.asked_at < FRESH_FOR => false,
+            Some(known) if now - known.asked_at < FRESH_FOR => Some(known.roster.subscribe()),
             Some(known) => {
                 known.asked_at = now;
-                true
+                None
             }
             None => {
                 known.retain(|_, known| now - known.asked_at < KEPT_FOR);
-                known.insert(tenant_id.to_owned(), Known { roster: Roster::default(), asked_at: now });
-                true
+                known.insert(tenant_id.to_owned(), Known { roster: watch::Sender::new(None), asked_at: now });
+                None
             }
         }
     }
@@ -93,11 +97,16 @@ mod tests {
     fn one_of_many_reads() {
         let rosters = Rosters::default();
         let now = Instant::now();
-        assert!(rosters.begin("dev", now));
-        assert!(!rosters.begin("dev", now));
-        assert!(rosters.begin("other", now));
-        assert!(rosters.begin("dev", now + FRESH_FOR));
-        assert!(rosters.begin("new", now + KEPT_FOR * 2));
+        assert!(rosters.begin("dev", now).is_none());
+        let first_word = rosters.begin("dev", now).expect("somebody reads already");
+        assert!(first_word.borrow().is_none(), "there is something to wait for");
+        let agent = AgentSummary { agent_id: "web-1".into(), status: "active", connectivity: "connected" };
+        rosters.learn("dev", vec![agent]);
+        assert_eq!(first_word.borrow().as_ref().map(|roster| roster.len()), Some(1));
+        assert_eq!(rosters.latest("dev").len(), 1);
+        assert!(rosters.begin("other", now).is_none());
+        assert!(rosters.begin("dev", now + FRESH_FOR).is_none());
+        assert!(rosters.begin("new", now + KEPT_FOR * 2).is_none());
         assert_eq!(rosters.known().len(), 1, "tenants nobody asks about are forgotten");
     }
 }

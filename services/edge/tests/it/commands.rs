@@ -4,10 +4,7 @@ use serde_json::{Value, json};
 use signalbox_identity::Role;
 use signalbox_proto::v1::{AgentStatus, ExecutionState};
 
-use crate::{
-    client::Client,
-    edge::{Edge, token},
-};
+use crate::edge::Edge;
 
 async fn with_agent() -> Edge {
     let edge = Edge::start().await;
@@ -175,12 +172,12 @@ async fn viewers_command_nothing() {
 }
 
 #[tokio::test]
-async fn a_lost_state_service_is_said_so() {
-    let edge = with_agent().await;
-    let url = edge.url(&format!("/api/v1/ws?token={}", token("ann", Role::Operator)));
-    let mut client = Client::connect(&url).await;
-    client.find("connection_pool_info").await;
-    edge.desk.stop();
+async fn a_state_service_out_of_reach_is_said_so() {
+    let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = nowhere.local_addr().expect("the listener is bound");
+    drop(nowhere);
+    let edge = Edge::start_with(|config| config.grpc_url = format!("http://{address}")).await;
+    let mut client = edge.freeagentics(Role::Operator).await;
     client.send(&stop("web-1")).await;
     let error = client.expect("command_error").await;
     assert_eq!(error["data"]["error_code"], "SERVICE_UNAVAILABLE");

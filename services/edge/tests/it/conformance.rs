@@ -70,6 +70,7 @@ async fn every_event_carries_a_cursor_to_resume_from() {
         let second = client.find(on_wire).await;
         assert!(second.to_string().contains("\"index\":2"), "{dialect:?}: {second}");
         assert!(cursor_of(&second).ends_with(":2"), "{dialect:?}: {second}");
+        client.close().await;
         edge.stopped().await;
     }
 }
