@@ -36,6 +36,15 @@ async fn a_message_too_long_closes_1009() {
 }
 
 #[tokio::test]
+async fn a_client_in_the_midst_of_a_long_message_still_sees_the_close() {
+    let edge = Edge::start().await;
+    let mut client = edge.sentinelops(Role::Viewer).await;
+    // More than the sockets hold: unless the rest is read, the connection is reset and the close is lost.
+    client.send_text(&"x".repeat(16 << 20)).await;
+    assert_eq!(client.closed().await, (1009, "the message is too long".to_owned()));
+}
+
+#[tokio::test]
 async fn binary_messages_close_1003() {
     let edge = Edge::start().await;
     for dialect in DialectId::ALL {
