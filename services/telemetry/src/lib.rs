@@ -22,6 +22,9 @@ pub use traceparent::{adopt, current_traceparent, is_traceparent, new_traceparen
 const LATENCY_BUCKETS_S: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Upper bounds of the histograms of counts, such as the length of a batch.
+const COUNT_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
 /// How a program tells of itself.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TelemetryConfig {
@@ -144,6 +147,8 @@ fn metrics_handle() -> &'static PrometheusHandle {
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY_BUCKETS_S)
+            .expect("the list of buckets is not empty")
+            .set_buckets_for_metric(Matcher::Suffix("_len".into()), &COUNT_BUCKETS)
             .expect("the list of buckets is not empty")
             .build_recorder();
         let handle = recorder.handle();
