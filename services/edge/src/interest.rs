@@ -9,6 +9,9 @@ use signalbox_catalog as catalog;
 
 use crate::event::Event;
 
+/// Most topics that the interest of one connection may name, each counted for every name it narrows.
+pub const TOPICS_MAX: usize = 1000;
+
 /// Something that an event belongs to and that a subscription can name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
@@ -106,7 +109,8 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether the value fits. Linear in the length of the value for each star.
+    /// Whether the value fits. Linear in the length of both: parts are looked for from left to right, and
+    /// none is ever looked for again.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
         let mut parts = self.0.split('*');
@@ -159,6 +163,8 @@ impl Interest {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -177,6 +183,34 @@ mod tests {
         ] {
             assert_eq!(Pattern::new(pattern).matches(value), fits, "{pattern} on {value}");
         }
+    }
+
+    /// The definition of a pattern, as slow as it is plain.
+    fn fits(pattern: &[char], value: &[char]) -> bool {
+        match (pattern, value) {
+            ([], value) => value.is_empty(),
+            (['*', pattern @ ..], value) => (0..=value.len()).any(|skipped| fits(pattern, &value[skipped..])),
+            ([p, pattern @ ..], [v, value @ ..]) => p == v && fits(pattern, value),
+            (_, []) => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_match_by_their_definition(pattern in "[ab*é]{0,7}", value in "[abé]{0,9}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let expected = fits(&chars(&pattern), &chars(&value));
+            prop_assert_eq!(Pattern::new(pattern).matches(&value), expected);
+        }
+    }
+
+    #[test]
+    fn a_hostile_pattern_costs_no_more_than_its_length() {
+        // Backtracking would never come to an end here.
+        let value = "a".repeat(100_000);
+        assert!(!Pattern::new(format!("{}b", "a*".repeat(1000))).matches(&value));
+        assert!(Pattern::new("*a".repeat(1000)).matches(&value));
+        assert!(Pattern::new("*".repeat(60_000)).matches(&value));
     }
 
     #[test]

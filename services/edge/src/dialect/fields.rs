@@ -2,7 +2,7 @@
 //!
 //! It must know no dialect.
 
-use std::ops::RangeInclusive;
+use std::{collections::HashSet, ops::RangeInclusive};
 
 use serde_json::{Map, Value};
 use signalbox_proto::v1::Cursor;
@@ -11,6 +11,14 @@ use super::{Code, Refusal};
 
 /// Longest id of a message, in bytes: with the connection's id it makes an idempotency key.
 const MESSAGE_ID_LEN_MAX: usize = 64;
+/// Most entries of a list.
+pub(crate) const LIST_LEN_MAX: usize = 1000;
+/// Longest entry of a list, in bytes.
+const ENTRY_LEN_MAX: usize = 256;
+/// Most patterns of one filter.
+const PATTERNS_MAX: usize = 100;
+/// Most stars of one pattern.
+const STARS_MAX: usize = 8;
 /// As much of a wrong value as an error shows, in characters.
 const SHOWN_LEN_MAX: usize = 64;
 
@@ -111,7 +119,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of strings, none of them empty; an absent list is an empty one.
+    /// A list of strings, none of them empty, each once however often it is given; an absent list is an
+    /// empty one.
     pub(crate) fn texts(&self, name: &str) -> Read<Vec<&'a str>> {
         let expected = "a list of strings, none of them empty";
         let items = match self.present(name) {
@@ -119,14 +128,48 @@ impl<'a> Fields<'a> {
             Some(Value::Array(items)) => items,
             Some(_) => return Err(self.refuse(name, expected)),
         };
-        let text = |(index, item): (usize, &'a Value)| match item {
-            Value::String(text) if !text.is_empty() => Ok(text.as_str()),
-            other => {
-                let field = format!("{}[{index}]", self.path(name));
-                Err(Refusal::field(field, "a string that is not empty", &describe(Some(other))))
+        if items.len() > LIST_LEN_MAX {
+            return Err(self.too_long(name, LIST_LEN_MAX, items.len()));
+        }
+        let mut seen = HashSet::with_capacity(items.len());
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let expected = match item {
+                Value::String(text) if text.is_empty() => "a string that is not empty",
+                Value::String(text) if text.len() <= ENTRY_LEN_MAX => {
+                    if seen.insert(text.as_str()) {
+                        texts.push(text.as_str());
+                    }
+                    continue;
+                }
+                Value::String(_) => &format!("a string of at most {ENTRY_LEN_MAX} bytes"),
+                _ => "a string that is not empty",
+            };
+            let field = format!("{}[{index}]", self.path(name));
+            return Err(Refusal::field(field, expected, &describe(Some(item))));
+        }
+        Ok(texts)
+    }
+
+    /// The patterns of a filter. Every event is held against them, so there may be few, of few parts.
+    pub(crate) fn patterns(&self, name: &str) -> Read<Vec<&'a str>> {
+        let patterns = self.texts(name)?;
+        if patterns.len() > PATTERNS_MAX {
+            return Err(self.too_long(name, PATTERNS_MAX, patterns.len()));
+        }
+        let stars = |pattern: &&&str| pattern.matches('*').count() > STARS_MAX;
+        match patterns.iter().find(stars) {
+            Some(starry) => {
+                let expected = format!("patterns of at most {STARS_MAX} stars");
+                Err(Refusal::field(self.path(name), &expected, &quote(starry)))
             }
-        };
-        items.iter().enumerate().map(text).collect()
+            None => Ok(patterns),
+        }
+    }
+
+    fn too_long(&self, name: &str, max: usize, len: usize) -> Box<Refusal> {
+        let (expected, given) = (format!("a list of at most {max} strings"), format!("a list of {len}"));
+        Refusal::field(self.path(name), &expected, &given)
     }
 
     /// A list of at least one string.
@@ -185,11 +228,21 @@ pub(crate) fn describe(value: Option<&Value>) -> String {
 
 /// A text in quotes, cut to what an error shows.
 pub(crate) fn quote(text: &str) -> String {
-    if text.chars().count() <= SHOWN_LEN_MAX {
-        return format!("{text:?}");
+    let (head, rest) = cut(text);
+    format!("{head:?}{rest}")
+}
+
+/// The same without quotes, for errors whose wording has its own, or none.
+pub(crate) fn bare(text: &str) -> String {
+    let (head, rest) = cut(text);
+    format!("{}{rest}", head.escape_debug())
+}
+
+fn cut(text: &str) -> (&str, &'static str) {
+    match text.char_indices().nth(SHOWN_LEN_MAX) {
+        Some((end, _)) => (&text[..end], "…"),
+        None => (text, ""),
     }
-    let head: String = text.chars().take(SHOWN_LEN_MAX).collect();
-    format!("{head:?}…")
 }
 
 #[cfg(test)]
@@ -232,5 +285,44 @@ mod tests {
             fields.object("data").map(|_| ())
         });
         assert!(message.chars().count() < 120, "{message}");
+        assert_eq!(bare(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
+        assert_eq!(bare("a\"\u{0}"), "a\\\"\\0");
+    }
+
+    #[test]
+    fn lists_are_bounded_and_name_everything_once() {
+        let read = |items: &Value| {
+            let map = Map::from_iter([("l".to_owned(), items.clone())]);
+            Fields::root(&map)
+                .texts("l")
+                .map(|texts| texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
+                .map_err(|refusal| refusal.message)
+        };
+        assert_eq!(read(&serde_json::json!(["a", "b", "a"])).unwrap(), ["a", "b"]);
+        assert_eq!(
+            read(&vec!["a"; LIST_LEN_MAX + 1].into()).unwrap_err(),
+            "l: expected a list of at most 1000 strings, got a list of 1001"
+        );
+        let long = read(&vec!["x".repeat(ENTRY_LEN_MAX + 1)].into()).unwrap_err();
+        assert!(long.starts_with("l[0]: expected a string of at most 256 bytes, got \"xxx"), "{long}");
+        assert!(read(&vec!["x".repeat(ENTRY_LEN_MAX)].into()).is_ok());
+    }
+
+    #[test]
+    fn filters_have_few_patterns_of_few_stars() {
+        let read = |items: &Value| {
+            let map = Map::from_iter([("l".to_owned(), items.clone())]);
+            Fields::root(&map).patterns("l").map(|patterns| patterns.len()).map_err(|refusal| refusal.message)
+        };
+        let many: Vec<String> = (0..=PATTERNS_MAX).map(|index| index.to_string()).collect();
+        assert_eq!(
+            read(&many.into()).unwrap_err(),
+            "l: expected a list of at most 100 strings, got a list of 101"
+        );
+        assert_eq!(read(&vec!["*a".repeat(STARS_MAX)].into()), Ok(1));
+        assert_eq!(
+            read(&vec!["*".repeat(STARS_MAX + 1)].into()).unwrap_err(),
+            "l: expected patterns of at most 8 stars, got \"*********\""
+        );
     }
 }

@@ -13,7 +13,7 @@ pub struct Stamp(pub OffsetDateTime);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.0.to_offset(UtcOffset::UTC);
+        let at = utc(self.0);
         whole_seconds(at, f)?;
         match at.millisecond() {
             0 => f.write_str("Z"),
@@ -34,7 +34,7 @@ pub struct ZonelessStamp(pub OffsetDateTime);
 
 impl fmt::Display for ZonelessStamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.0.to_offset(UtcOffset::UTC);
+        let at = utc(self.0);
         whole_seconds(at, f)?;
         write!(f, ".{:06}", at.microsecond())
     }
@@ -44,6 +44,11 @@ impl Serialize for ZonelessStamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// At the ends of the calendar another zone's moment has no form in UTC; it keeps its own.
+fn utc(at: OffsetDateTime) -> OffsetDateTime {
+    at.checked_to_offset(UtcOffset::UTC).unwrap_or(at)
 }
 
 fn whole_seconds(at: OffsetDateTime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +67,13 @@ mod tests {
     fn a_stamp_is_utc_with_milliseconds_at_most() {
         assert_eq!(Stamp(datetime!(2025-06-11 12:00:01 +2)).to_string(), "2025-06-11T10:00:01Z");
         assert_eq!(Stamp(datetime!(2025-06-11 10:00:01.0049 UTC)).to_string(), "2025-06-11T10:00:01.004Z");
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_have_a_stamp() {
+        let last = datetime!(9999-12-31 23:59:59.999 -23:59);
+        assert_eq!(Stamp(last).to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(ZonelessStamp(last).to_string(), "9999-12-31T23:59:59.999000");
     }
 
     #[test]

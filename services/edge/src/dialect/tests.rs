@@ -1,5 +1,10 @@
 //! What each dialect makes of everything there is to say: golden transcripts, one line a message.
 
+mod hostile;
+#[path = "../../tests/support/mutations.rs"]
+#[expect(dead_code, reason = "the tests over real sockets use what these do not")]
+mod mutations;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use serde_json::{Map, Value, json};

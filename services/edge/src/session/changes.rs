@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     machine::Machine,
-    subscriptions::Subscriptions,
+    subscriptions::{Subscriptions, TooMany},
     timers::Timer,
     work::{Outcome, Teller},
 };
@@ -67,8 +67,10 @@ impl Machine {
                 Change::Add(id, subscribe) => self.add(id, &subscribe),
                 Change::Remove(id, removals) => {
                     let mut next = self.subscriptions.clone();
-                    next.remove(&removals, &*self.dialect);
-                    self.make(id, next, Start::Keep);
+                    match next.remove(&removals, &*self.dialect) {
+                        Ok(()) => self.make(id, next, Start::Keep),
+                        Err(too_many) => self.refuse_change(id.as_deref(), &too_many),
+                    }
                 }
             }
         }
@@ -80,12 +82,16 @@ impl Machine {
         let max = self.shared.policies.of_tenant(self.dialect.id(), tenant_id).subscriptions;
         let mut next = self.subscriptions.clone();
         if let Err(too_many) = next.add(subscribe, &*self.dialect, max) {
-            let refusal = Refusal::new(Code::TooManySubscriptions, too_many.to_string());
-            self.refuse(refusal.answering(id.as_deref(), About::Subscription));
+            self.refuse_change(id.as_deref(), &too_many);
             return;
         }
         let start = self.start(subscribe, next.meaning(&subscribe.selections));
         self.make(id, next, start);
+    }
+
+    fn refuse_change(&self, id: Option<&str>, too_many: &TooMany) {
+        let refusal = Refusal::new(Code::TooManySubscriptions, too_many.to_string());
+        self.refuse(refusal.answering(id, About::Subscription));
     }
 
     /// Where the stream goes on. What is new is replayed alone, so that nothing is sent twice; a connection

@@ -6,11 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     dialect::{Dialect, Selection, Subscribe, notice::Subscribed, request::GivenFilters},
-    interest::{Interest, Scope, Topic},
+    interest::{Interest, Scope, TOPICS_MAX, Topic},
 };
-
-/// Most topics (agents, projects, …) that the subscriptions of one connection may name.
-const TOPICS_MAX: usize = 1000;
 
 /// The subscriptions of one connection.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,7 +43,6 @@ impl Subscriptions {
         if let Some(given) = &subscribe.filters {
             next.given = given.clone();
         }
-        let topics = next.held.iter().map(|held| topics(&held.scope).len()).sum();
         let count = if dialect.manners().has_channels {
             next.held.iter().map(|held| topics_or_one(&held.scope)).sum()
         } else {
@@ -55,22 +51,30 @@ impl Subscriptions {
         if count > max {
             return Err(TooMany::Subscriptions { count, max });
         }
-        if topics > TOPICS_MAX {
-            return Err(TooMany::Topics { count: topics });
-        }
+        next.check_topics()?;
         *self = next;
         Ok(())
     }
 
-    /// Takes away what is named; what was not held is no error.
-    pub(super) fn remove(&mut self, removals: &[Selection], dialect: &dyn Dialect) {
+    /// Takes away what is named, or nothing of it; what was not held is no error. Exceptions from what is
+    /// left are remembered by name, so there may be too many of them.
+    pub(super) fn remove(&mut self, removals: &[Selection], dialect: &dyn Dialect) -> Result<(), TooMany> {
+        let mut next = self.clone();
         for removal in removals {
-            let held = std::mem::take(&mut self.held);
-            self.held = held.into_iter().flat_map(|held| left_of(held, removal, dialect)).collect();
+            let held = std::mem::take(&mut next.held);
+            next.held = held.into_iter().flat_map(|held| left_of(held, removal, dialect)).collect();
         }
-        if self.held.is_empty() {
-            self.given = GivenFilters::default();
+        if next.held.is_empty() {
+            next.given = GivenFilters::default();
         }
+        next.check_topics()?;
+        *self = next;
+        Ok(())
+    }
+
+    fn check_topics(&self) -> Result<(), TooMany> {
+        let count = self.held.iter().map(|held| topics(&held.scope).len()).sum();
+        if count > TOPICS_MAX { Err(TooMany::Topics { count }) } else { Ok(()) }
     }
 
     /// What they mean together.
@@ -163,10 +167,7 @@ mod tests {
         let dialect = dialect.dialect();
         match dialect.decode(text).unwrap().request {
             Request::Subscribe(subscribe) => subscriptions.add(&subscribe, &*dialect, 20),
-            Request::Unsubscribe(removals) => {
-                subscriptions.remove(&removals, &*dialect);
-                Ok(())
-            }
+            Request::Unsubscribe(removals) => subscriptions.remove(&removals, &*dialect),
             other => panic!("{other:?}"),
         }
     }
@@ -216,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn exceptions_do_not_pile_up() {
+        let mut held = Subscriptions::default();
+        let unsubscribe = |from: usize| {
+            let agents: Vec<String> = (from..from + 600).map(|index| format!("a{index}")).collect();
+            let data = serde_json::json!({"events": ["agent_status"], "agents": agents});
+            serde_json::json!({"type": "unsubscribe", "data": data}).to_string()
+        };
+        let dialect = DialectId::FreeAgentics;
+        apply(&mut held, dialect, r#"{"type":"subscribe","data":{"events":["agent_status"]}}"#).unwrap();
+        apply(&mut held, dialect, &unsubscribe(0)).unwrap();
+        let before = held.clone();
+        assert_eq!(apply(&mut held, dialect, &unsubscribe(600)), Err(TooMany::Topics { count: 1200 }));
+        assert_eq!(held, before, "nothing of it is applied");
+    }
+
+    #[test]
     fn channels_are_left_one_by_one() {
         let mut held = Subscriptions::default();
         let message = |kind: &str, channel: &str| format!(r#"{{"type":"{kind}","channel":"{channel}"}}"#);
@@ -251,15 +268,17 @@ mod tests {
         let refused = apply(&mut held, DialectId::Projects, &message(20)).unwrap_err();
         assert_eq!(refused, TooMany::Subscriptions { count: 21, max: 20 });
         assert_eq!(held, before);
-        let agents: Vec<String> = (0..=TOPICS_MAX).map(|index| format!("\"a{index}\"")).collect();
-        let text = format!(
-            r#"{{"type":"subscribe","data":{{"events":["agent_status"],"agents":[{}]}}}}"#,
-            agents.join(",")
-        );
-        assert!(matches!(
-            apply(&mut Subscriptions::default(), DialectId::FreeAgentics, &text),
-            Err(TooMany::Topics { .. })
-        ));
+        let subscribe = |from: usize| {
+            let agents: Vec<String> = (from..from + 600).map(|index| format!("a{index}")).collect();
+            let data = serde_json::json!({"events": ["agent_status"], "agents": agents});
+            serde_json::json!({"type": "subscribe", "data": data}).to_string()
+        };
+        let mut held = Subscriptions::default();
+        apply(&mut held, DialectId::FreeAgentics, &subscribe(0)).unwrap();
+        let before = held.clone();
+        let refused = apply(&mut held, DialectId::FreeAgentics, &subscribe(600)).unwrap_err();
+        assert_eq!(refused, TooMany::Topics { count: 1200 });
+        assert_eq!(held, before);
     }
 
     #[test]

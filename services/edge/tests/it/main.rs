@@ -13,6 +13,9 @@ mod limits;
 mod logs;
 mod metrics;
 mod misuse;
+#[path = "../support/mutations.rs"]
+mod mutations;
+mod random_frames;
 mod requests;
 mod resume;
 #[path = "../support/scripted.rs"]

@@ -6,7 +6,7 @@ use crate::{
         fields::{self, Fields, Read, quote},
         request::{About, Act, Command, Configure, GivenFilters},
     },
-    interest::{Filters, Pattern},
+    interest::{Filters, Pattern, Scope, TOPICS_MAX},
 };
 use serde_json::Map;
 
@@ -77,7 +77,21 @@ fn subscribe(data: &Fields<'_>) -> Read<Subscribe> {
 
 fn selections(data: &Fields<'_>) -> Read<Vec<Selection>> {
     let agents = data.texts("agents")?;
-    data.some_texts("events")?.into_iter().map(|name| names::select(name, &agents)).collect()
+    let mut pairs = 0;
+    let mut selections = Vec::new();
+    for name in data.some_texts("events")? {
+        let selection = names::select(name, &agents)?;
+        if let Scope::Only(topics) = &selection.scope {
+            pairs += topics.len();
+        }
+        // Two short lists make a long one of pairs, so they are counted while they are made.
+        if pairs > TOPICS_MAX {
+            let expected = format!("at most {TOPICS_MAX} pairs of event and agent in one message");
+            return Err(Refusal::field(data.path("agents"), &expected, "more"));
+        }
+        selections.push(selection);
+    }
+    Ok(selections)
 }
 
 fn filters(given: &Fields<'_>) -> Read<GivenFilters> {
@@ -87,7 +101,7 @@ fn filters(given: &Fields<'_>) -> Read<GivenFilters> {
     let mut filters = Filters::default();
     let mut shown = Map::new();
     for (name, attribute) in FILTERS {
-        let values = given.texts(name)?;
+        let values = given.patterns(name)?;
         if !values.is_empty() {
             filters.0.insert(attribute, values.iter().map(|value| Pattern::new(*value)).collect());
             shown.insert(name.into(), values.into());
@@ -119,6 +133,8 @@ fn configure(data: &Fields<'_>) -> Read<Configure> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -141,6 +157,21 @@ mod tests {
         assert!(matches!(message(r#"{"type":"ping"}"#).unwrap().request, Request::Ping));
         let disconnect = r#"{"type":"disconnect","data":{"reason":"user_initiated"}}"#;
         assert!(matches!(message(disconnect).unwrap().request, Request::Disconnect));
+    }
+
+    #[test]
+    fn two_lists_do_not_multiply_without_bound() {
+        let subscribe = |events: &[&str], agents: usize| {
+            let agents: Vec<String> = (0..agents).map(|index| format!("a{index}")).collect();
+            message(&json!({"type": "subscribe", "data": {"events": events, "agents": agents}}).to_string())
+        };
+        assert!(subscribe(&["agent_status", "system_alert"], 1000).is_ok());
+        assert!(subscribe(&["agent_status", "agent_status"], 1000).is_ok(), "a name counts once");
+        let refusal = subscribe(&["agent_status", "metrics"], 501).unwrap_err();
+        assert_eq!(
+            refusal.message,
+            "data.agents: expected at most 1000 pairs of event and agent in one message, got more"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    dialect::{Code, METRICS, Refusal, Selection, fields::quote},
+    dialect::{Code, METRICS, Refusal, Selection, fields::bare},
     interest::{Scope, Topic},
 };
 
@@ -62,7 +62,7 @@ const NAMES: [Name; 29] = [
 /// What a name stands for, narrowed to these agents; to none for all.
 pub(super) fn select(name: &str, agents: &[&str]) -> Result<Selection, Box<Refusal>> {
     let Some(known) = NAMES.iter().find(|known| known.name == name || known.alias == Some(name)) else {
-        let message = format!("Event type '{}' is not supported", quote(name).trim_matches('"'));
+        let message = format!("Event type '{}' is not supported", bare(name));
         return Err(Refusal::new(Code::UnknownName, message));
     };
     let scope = if agents.is_empty() || !known.of_agents {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dialect::{
     Code, Refusal,
-    fields::{Fields, Read, quote},
+    fields::{Fields, Read, bare},
     request::{Act, Ask, Change, Command, Page, Query},
 };
 
@@ -14,6 +14,8 @@ const PAGE_SIZE_MAX: u32 = 1000;
 const TIMEOUT_MS_MAX: u32 = 86_400_000;
 /// The shortest time that a command may be given, in milliseconds.
 const TIMEOUT_MS_MIN: u32 = 100;
+/// Most incidents that one message merges: each is a call of its own.
+const MERGED_MAX: usize = 100;
 /// What an agent is told to do.
 const AGENT_COMMANDS: [&str; 5] = ["start", "stop", "restart", "update_config", "get_status"];
 
@@ -76,8 +78,7 @@ pub(super) fn command(data: &Fields<'_>, traceparent: Option<&str>) -> Read<Comm
 }
 
 fn unknown(action: &str) -> Box<Refusal> {
-    let mut refusal =
-        Refusal::new(Code::Invalid, format!("Unknown action: {}", quote(action).trim_matches('"')));
+    let mut refusal = Refusal::new(Code::Invalid, format!("Unknown action: {}", bare(action)));
     refusal.field = Some("data.action".into());
     refusal
 }
@@ -135,6 +136,11 @@ fn assignment(data: &Fields<'_>) -> Read<Act> {
 fn merge(data: &Fields<'_>) -> Read<Act> {
     let into = id(data, INCIDENT)?;
     let merged = data.some_texts("incident_ids")?;
+    if merged.len() > MERGED_MAX {
+        let given = format!("a list of {}", merged.len());
+        let expected = format!("a list of at most {MERGED_MAX} incidents");
+        return Err(Refusal::field(data.path("incident_ids"), &expected, &given));
+    }
     if merged.contains(&into.as_str()) {
         return Err(data.refuse("incident_ids", "incidents other than incident_id"));
     }
@@ -194,6 +200,13 @@ mod tests {
         assert_eq!(changes.iter().map(|change| change.id.as_str()).collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(changes[0].patch["merged_into"], "a");
         assert!(act(r#"{"action":"merge_incidents","incident_id":"a","incident_ids":["a"]}"#).is_err());
+        let many: Vec<String> = (0..=MERGED_MAX).map(|index| format!("i{index}")).collect();
+        let message =
+            json!({"action": "merge_incidents", "incident_id": "a", "incident_ids": many}).to_string();
+        assert_eq!(
+            act(&message).unwrap_err().message,
+            "incident_ids: expected a list of at most 100 incidents, got a list of 101"
+        );
     }
 
     #[test]

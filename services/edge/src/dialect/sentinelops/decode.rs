@@ -1,14 +1,14 @@
 //! Reads clients' messages.
 
 use secrecy::SecretString;
-use serde_json::{Map, Value};
+use serde_json::{Map, json};
 use time::Duration;
 
 use super::{actions, patterns};
 use crate::{
     dialect::{
         Code, Incoming, Refusal, Request, Selection, Subscribe,
-        fields::{self, Fields, Read, quote},
+        fields::{self, Fields, Read, bare, quote},
         request::{About, GivenFilters},
     },
     interest::{Filters, Pattern},
@@ -40,7 +40,7 @@ fn request(root: &Fields<'_>) -> Read<Request> {
             actions::command(&root.object("data")?, traceparent).map(Request::Command)
         }
         unknown => {
-            let message = format!("Message type '{}' not recognized", quote(unknown).trim_matches('"'));
+            let message = format!("Message type '{}' not recognized", bare(unknown));
             Err(Refusal::new(Code::Malformed, message))
         }
     }
@@ -51,7 +51,7 @@ fn subscribe(data: &Fields<'_>) -> Read<Subscribe> {
     let window = filters.as_ref().map(window).transpose()?.flatten();
     Ok(Subscribe {
         selections: selections(data)?,
-        filters: filters.as_ref().map(given_filters).transpose()?,
+        filters: filters.as_ref().map(|filters| given_filters(filters, window)).transpose()?,
         cursor: data.cursor_if_any("cursor")?,
         window,
     })
@@ -61,7 +61,7 @@ fn selections(data: &Fields<'_>) -> Read<Vec<Selection>> {
     data.some_texts("events")?.into_iter().map(patterns::select).collect()
 }
 
-fn given_filters(given: &Fields<'_>) -> Read<GivenFilters> {
+fn given_filters(given: &Fields<'_>, window: Option<Duration>) -> Read<GivenFilters> {
     let known = |name: &str| name == "time_window" || FILTERS.iter().any(|(filter, _)| *filter == name);
     if let Some(unknown) = given.names().find(|name| !known(name)) {
         let expected = "one of severity, type, projects, regions, time_window";
@@ -70,14 +70,15 @@ fn given_filters(given: &Fields<'_>) -> Read<GivenFilters> {
     let mut filters = Filters::default();
     let mut shown = Map::new();
     for (name, attribute) in FILTERS {
-        let values = given.texts(name)?;
+        let values = given.patterns(name)?;
         if !values.is_empty() {
             filters.0.insert(attribute, values.iter().map(|value| Pattern::new(*value)).collect());
             shown.insert(name.into(), values.into());
         }
     }
-    if let Some(window) = given.map().get("time_window").filter(|window| !window.is_null()) {
-        shown.insert("time_window".into(), Value::clone(window));
+    // As it was understood: whatever else the client wrote there is neither kept nor sent back.
+    if let Some(window) = window {
+        shown.insert("time_window".into(), json!({"minutes": window.whole_minutes()}));
     }
     Ok(GivenFilters { filters, shown })
 }
