@@ -177,7 +177,7 @@ class Row {
     }
     const runs = agent.connectivity === "connected" && !["stopped", "failed"].includes(agent.status);
     this.cpu.show(agent.cpu, runs, (value) => `${value.toFixed(value < 10 ? 1 : 0)} %`);
-    this.memory.show(agent.memory, runs, (value) => (agent.memoryBytes === undefined ? `${value.toFixed(1)} %` : size(agent.memoryBytes)));
+    this.memory.show(agent.memory, runs, size);
     this.showActions();
     this.showCourse();
     this.problem.hidden = !agent.problem;

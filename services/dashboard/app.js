@@ -30,6 +30,9 @@ class Visit {
     this.thisSecond = 0;
     this.stream = new Stream({ list: byId("events"), count: byId("stream-count"), none: byId("events-none"), pause: byId("pause") });
     this.list = new AgentList(byId("agents"), this.fleet, { act: (...what) => this.act(...what), dismiss: (agent) => this.note(agent.id, { problem: null }) }, () => this.now());
+    // What stands in the fields holds for whoever signs in next, too.
+    this.stream.filter(byId("stream-filter").value);
+    this.list.text = byId("fleet-filter").value.trim().toLowerCase();
     this.rateLine = new Sparkline(RATE_POINTS, 1);
     byId("rate-line").replaceChildren(this.rateLine.root);
     this.chips = new Map(["all", ...STATUSES].map((status) => [status, this.chip(status)]));
@@ -78,16 +81,19 @@ class Visit {
     this.live = state === "live";
     this.retryAt = state === "waiting" ? detail : null;
     byId("link").dataset.state = state;
+    byId("desk").dataset.live = String(this.live);
     byId("retry").hidden = state !== "waiting";
-    if (!this.live) {
-      setText(byId("latency"), "–");
-    } else if (!this.measurements) {
-      this.measurements = new Measurements(token, (agents) => {
+    if (this.live) {
+      setText(byId("position"), revisionOf(detail).toLocaleString());
+      this.measurements ??= new Measurements(token, (agents) => {
         this.fleet.measure(agents);
         this.later();
       });
+    } else {
+      setText(byId("latency"), "–");
+      this.measurements?.close();
+      this.measurements = null;
     }
-    if (this.live) setText(byId("position"), revisionOf(detail).toLocaleString());
     this.showLink();
     this.list.block(!this.live ? "There is no connection" : this.mayCommand ? null : "Your role may not issue commands");
   }

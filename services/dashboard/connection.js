@@ -16,7 +16,12 @@ const BACKOFF_MAX_MS = 20000;
 /** After a refusal for too many connections there is no point in hurrying. */
 const BACKOFF_LIMITED_MS = 10000;
 // Closes after which the same token would only be refused again.
-const REFUSALS = { 4000: "The token was not accepted.", 4001: "The token has expired.", 4002: "The token's role may not watch here." };
+const CLOSE_EXPIRED = 4001;
+const REFUSALS = {
+  4000: "The token was not accepted.",
+  [CLOSE_EXPIRED]: "The token has expired.",
+  4002: "The token's role may not watch here.",
+};
 const CLOSE_LIMITED = 4003;
 
 /** How long to wait before the next attempt: anything up to a bound that doubles, so that clients spread. */
@@ -250,9 +255,9 @@ export class Connection {
 
   lost(code) {
     if (code in REFUSALS) {
-      const text = this.refusal ? `${REFUSALS[code]} The server says: ${this.refusal}.` : REFUSALS[code];
+      const why = code !== CLOSE_EXPIRED && this.refusal ? ` The server says: ${this.refusal}.` : "";
       this.close();
-      this.on.refused(text);
+      this.on.refused(REFUSALS[code] + why);
       return;
     }
     this.again(backoff(this.attempt++, code === CLOSE_LIMITED ? BACKOFF_LIMITED_MS : 0));
@@ -273,7 +278,8 @@ export class Connection {
     clearTimeout(this.replay?.timer);
     this.replay = null;
     for (const id of [...this.asked.keys()]) {
-      this.settle(id, "reject", new Refused({ code: "OFFLINE", message: "The connection was lost; whether it was done shows when it is back" }));
+      const message = "The connection was lost; whether it was done shows when it is back";
+      this.settle(id, "reject", new Refused({ code: "OFFLINE", message }));
     }
     socket?.close();
   }

@@ -20,6 +20,9 @@ export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** Room above the highest value, so that a line that is level does not stick to the edge. */
+const HEADROOM = 1.4;
+
 /** A line of the last values, as wide as its box. `top` is the value at its upper edge, at the least. */
 export class Sparkline {
   constructor(points, top) {
@@ -39,7 +42,7 @@ export class Sparkline {
   /** Draws the values, the last one at the right edge. */
   draw(values) {
     if (values.length === 0) return;
-    const top = Math.max(this.top, ...values);
+    const top = Math.max(this.top, HEADROOM * Math.max(...values));
     const begin = this.points - values.length;
     const steps = values.map((value, index) => `${begin + index} ${(19 - (value / top) * 18).toFixed(2)}`);
     const line = `M${steps.join("L")}`;

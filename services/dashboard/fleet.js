@@ -72,8 +72,7 @@ export class Fleet {
       const agent = this.agents.get(id);
       if (!agent) continue;
       agent.cpu = [...agent.cpu, values.cpu_usage ?? 0].slice(-SAMPLES_MAX);
-      agent.memory = [...agent.memory, values.memory_usage ?? 0].slice(-SAMPLES_MAX);
-      agent.memoryBytes = values.memory_bytes;
+      agent.memory = [...agent.memory, values.memory_bytes ?? 0].slice(-SAMPLES_MAX);
       this.changed.add(id);
     }
   }
@@ -162,6 +161,6 @@ export function words(state) {
 /** What a list does not tell, and what must outlive it. */
 function ongoing(agent) {
   if (!agent) return {};
-  const { cpu, memory, memoryBytes, course, sending, problem, touched } = agent;
-  return { cpu, memory, memoryBytes, course, sending, problem, touched };
+  const { cpu, memory, course, sending, problem, touched } = agent;
+  return { cpu, memory, course, sending, problem, touched };
 }

@@ -1,5 +1,6 @@
 // A client of the `freeagentics` protocol for the one thing that only it has: `metrics_update`, the latest
-// measurements of every agent. The page works without it; where it fails, it just tries again.
+// measurements of every agent. The page works without it; where it fails, it just tries again. It lives no longer
+// than a connection of the other protocol, which tells whether there is a server and whether the token is good.
 
 import { backoff, socketUrl } from "./connection.js";
 
@@ -39,7 +40,7 @@ export class Measurements {
     };
     socket.onclose = ({ code }) => {
       if (socket !== this.socket) return;
-      // Refused for its token or for its number; the main connection tells of the former.
+      // With a good token the refusal is for the number of connections, which does not change at once.
       const least = code === UNAUTHORIZED ? 30000 : 1000;
       this.retry = setTimeout(() => this.open(), backoff(this.attempt++, least));
     };

@@ -16,15 +16,16 @@ export class Stream {
     this.entries = [];
     this.pending = [];
     this.paused = false;
+    this.waiting = 0;
     this.text = "";
-    this.tell();
+    this.pause(false);
   }
 
   /** Takes an event in; it is seen with the next `show`. */
   add(message) {
     this.pending.push(message);
     if (this.pending.length > ROWS_MAX) this.pending.splice(0, this.pending.length - ROWS_MAX);
-    this.waiting = (this.waiting ?? 0) + 1;
+    this.waiting += 1;
   }
 
   /** Shows what came since. */
@@ -127,7 +128,7 @@ function textOf(event, data) {
     case "command.cancel_requested":
       return `${data.command}: cancel requested by ${data.requested_by}`;
     case "system.status":
-      return `${data.health}${data.summary ? `, ${data.summary.agents} agents, ${data.summary.unwell} unwell` : ""}${reason(data)}`;
+      return `${data.health}${data.summary ? `, ${data.summary.agents} ${data.summary.agents === 1 ? "agent" : "agents"}, ${data.summary.unwell} unwell` : ""}${reason(data)}`;
     default:
       return clip(other(data));
   }

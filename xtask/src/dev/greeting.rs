@@ -24,6 +24,7 @@ fn text(house: &House, with_demo: bool) -> String {
     let mut line = |label: &str, value: String| {
         writeln!(out, "  {:<15} {value}", label.bold()).expect("a string takes every write");
     };
+    line("dashboard", format!("http://{}/", addresses.edge));
     line(
         "edge",
         format!("{}  (sentinelops /ws, freeagentics /api/v1/ws, projects /v1/ws)", addresses.ws_url()),
@@ -48,11 +49,13 @@ fn text(house: &House, with_demo: bool) -> String {
     format!(
         "\n{}\n\n{out}\n{}\n\n  \
          source {dir}/env; export SIGNALBOX_TOKEN=$SIGNALBOX_OPERATOR_TOKEN\n\n  \
+         xdg-open \"http://{}/#token=$SIGNALBOX_OPERATOR_TOKEN\"\n\n  \
          {cli} agents list\n  {cli} command stop {agent} --wait\n  {cli} events tail\n\n  \
          websocat -H {bearer} {ws}/ws\n  wscat -H {bearer} -c {ws}/ws\n    {}\n\n  \
          websocat \"{ws}/api/v1/ws?token=$SIGNALBOX_OPERATOR_TOKEN\"\n    {}\n    {}\n\n{}",
         "Signalbox is running.".green().bold(),
         "In another terminal:".bold(),
+        addresses.edge,
         subscribe.cyan(),
         watch.cyan(),
         stop.cyan(),
