@@ -12,6 +12,8 @@ const RATE_OVER_S = 10;
 const RATE_POINTS = 60;
 const NOTICE_MS = 8000;
 const EXPIRY_NOTICE_MS = 5 * 60 * 1000;
+/** How a program is ended: as it is told before. */
+const ENDING = { graceful: true, timeout_ms: 10000 };
 /** What is told before it is done: what cannot be taken back. */
 const CONFIRMED = {
   stop: "Its program is asked to end, and is killed if it has not ended after 10 seconds.",
@@ -186,7 +188,7 @@ class Visit {
     if (action in CONFIRMED && !(await confirmed(action, agent.name, CONFIRMED[action]))) return;
     this.note(agent.id, { sending: action, problem: null });
     try {
-      await this.connection.command(action, agent.id, {});
+      await this.connection.command(action, agent.id, action in CONFIRMED ? ENDING : {});
       this.note(agent.id, { sending: null });
     } catch (error) {
       this.note(agent.id, { sending: null, problem: `${action.replace("_", " ")}: ${error.message}` });
