@@ -1,11 +1,22 @@
-//! Thousands of random and damaged frames on one socket: it stays open, and the edge stays well.
+//! Thousands of random and damaged frames on one socket: it stays open, and the edge stays well. Random bytes
+//! where frames or requests are due: the connection ends, and the edge stays well.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Once,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Map, Value, json};
 use signalbox_edge::dialect::{DialectId, Request};
 use signalbox_identity::Role;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
@@ -20,6 +31,37 @@ const FRAMES: usize = 2000;
 const BURST: usize = 50;
 /// How long one dialect may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Connections that send random bytes.
+const CONNECTIONS: usize = 300;
+/// Panics of any task in this process: the edge's tasks end with theirs, and nobody else would notice.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            default(panic);
+        }));
+    });
+}
+
+/// An edge that takes so many messages and connections that none is refused for their number.
+async fn tireless_edge() -> Edge {
+    count_panics();
+    let limits = tempfile::NamedTempFile::new().expect("a temporary file");
+    let many = 1_000_000;
+    let all = json!({
+        "messages_per_minute": many, "connections_per_user": many, "connections_per_ip": many,
+        "connections_per_minute": many,
+    });
+    std::fs::write(limits.path(), json!({"all": all}).to_string()).expect("the file is writable");
+    let path = limits.path().to_owned();
+    // The file is read before the edge listens, and may go then.
+    Edge::start_with(|config| config.limits_file = Some(path)).await
+}
 
 async fn connect(edge: &Edge, dialect: DialectId) -> Client {
     let url = edge.url(&format!("/dialects/{}/ws", dialect.name()));
@@ -77,11 +119,7 @@ async fn ask(client: &mut Client, dialect: DialectId) {
 }
 
 async fn survives(dialect: DialectId) {
-    let limits = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(limits.path(), json!({"all": {"messages_per_minute": 1_000_000}}).to_string())
-        .expect("the file is writable");
-    let path = limits.path().to_owned();
-    let edge = Edge::start_with(|config| config.limits_file = Some(path)).await;
+    let edge = tireless_edge().await;
     let epoch = edge.desk.log.cursor(crate::edge::TENANT, 0).epoch;
     let mut client = connect(&edge, dialect).await;
     let messages = mutations::messages(dialect.name());
@@ -101,6 +139,58 @@ async fn survives(dialect: DialectId) {
     barrier(&mut client).await;
     client.close().await;
     edge.stopped().await;
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a task of the edge panicked");
+}
+
+/// Bytes that begin like frames more often than chance would have it.
+fn bytes(rng: &mut StdRng) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..rng.random_range(1..8) {
+        let opcode = [0x00, 0x01, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a, 0xf1, 0x83][rng.random_range(0..10)];
+        let len = [0x80, 0x81, 0x85, 0xfd, 0xfe, 0xff, 0x05, 0x7f][rng.random_range(0..8)];
+        bytes.extend([opcode, len]);
+        bytes.extend((0..rng.random_range(0..300)).map(|_| rng.random::<u8>()));
+    }
+    bytes
+}
+
+/// Sends bytes after a handshake, or in its place, and waits for the end.
+async fn disturb(edge: &Edge, dialect: DialectId, shakes_hands: bool, rng: &mut StdRng) {
+    let mut socket = TcpStream::connect(edge.addresses.main).await.expect("the edge listens");
+    if shakes_hands {
+        let request = format!(
+            "GET /dialects/{}/ws HTTP/1.1\r\nHost: edge\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Authorization: Bearer {}\r\n\r\n",
+            dialect.name(),
+            token("ann", Role::Operator)
+        );
+        socket.write_all(request.as_bytes()).await.expect("the edge reads");
+        let mut head = [0; 12];
+        socket.read_exact(&mut head).await.expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 101");
+    }
+    // The edge may be gone before it has taken everything; that is its right here.
+    let _ = socket.write_all(&bytes(rng)).await;
+    let _ = socket.shutdown().await;
+    let _ = socket.read_to_end(&mut Vec::new()).await;
+}
+
+#[tokio::test]
+async fn random_bytes_end_their_own_connection_only() {
+    let edge = tireless_edge().await;
+    let mut bystander = connect(&edge, DialectId::SentinelOps).await;
+    let mut rng = StdRng::seed_from_u64(7);
+    let disturbance = async {
+        for index in 0..CONNECTIONS {
+            disturb(&edge, DialectId::ALL[index % 5], index % 4 != 0, &mut rng).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, disturbance).await.expect("an end in time");
+    ask(&mut bystander, DialectId::SentinelOps).await;
+    bystander.close().await;
+    edge.stopped().await;
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a task of the edge panicked");
 }
 
 macro_rules! survivors {
