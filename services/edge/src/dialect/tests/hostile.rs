@@ -180,7 +180,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
     fn any_text_is_read_or_refused(text in any::<String>()) {
@@ -191,6 +191,10 @@ proptest! {
     fn any_json_is_read_or_refused(value in any_json()) {
         read_everywhere(&value.to_string());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn any_object_of_a_known_type_is_read_or_refused(
