@@ -28,6 +28,13 @@ const DATABASE_RETRY: Duration = Duration::from_secs(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long after the drain connections may take to close, and then what still works on them to end.
+const STREAMS_END_MAX: Duration = Duration::from_secs(3);
+/// How long after that the log's writers and the rest may take. Nothing that they still hold was acknowledged.
+const WRITERS_END_MAX: Duration = Duration::from_secs(5);
+/// How long the connections to the database may take to close.
+const POOL_END_MAX: Duration = Duration::from_secs(1);
+
 /// Why the service could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -116,7 +123,8 @@ impl Server {
     }
 
     /// Serves until `shutdown`: then agents are asked to go elsewhere, streams are ended, and what was taken
-    /// is committed.
+    /// is committed. What does not end by itself, such as a client that reads nothing or a database that
+    /// stands still, is left behind after a while.
     ///
     /// # Errors
     ///
@@ -157,18 +165,37 @@ impl Server {
             draining: shutdown.clone(),
             closing: closing.clone(),
         };
-        let end = drain(shutdown, closing, registry, config.session().drain_window);
+        let end = drain(shutdown, closing.clone(), registry, config.session().drain_window);
         tracing::info!(address = %grpc.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), %replica_id, "serving");
-        let served = transport(&Arc::new(context), health_service)
-            .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), end)
-            .await;
+        let serving = transport(&Arc::new(context), health_service)
+            .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), end);
+        let overdue = async {
+            closing.cancelled().await;
+            tokio::time::sleep(STREAMS_END_MAX).await;
+        };
+        let served = tokio::select! {
+            served = serving => served,
+            () = overdue => {
+                tracing::warn!("some connections did not close in time");
+                Ok(())
+            }
+        };
+        // Where the server itself has failed, nobody has told the streams yet.
+        closing.cancel();
         streams.close();
-        streams.wait().await;
+        bounded("streams", STREAMS_END_MAX, streams.wait()).await;
         stopped.cancel();
         writers.close();
-        writers.wait().await;
-        pool.close().await;
+        bounded("writers", WRITERS_END_MAX, writers.wait()).await;
+        bounded("database connections", POOL_END_MAX, pool.close()).await;
         served.map_err(Error::Serve)
+    }
+}
+
+/// Waits for the end of something, but not for ever.
+async fn bounded(what: &str, limit: Duration, end: impl Future<Output = ()>) {
+    if tokio::time::timeout(limit, end).await.is_err() {
+        tracing::warn!(what, ?limit, "not everything ended in time");
     }
 }
 

@@ -76,8 +76,7 @@ impl Hub {
             .or_insert_with(|| Arc::new(Tail::new(tenant_id, bounds.epoch, bounds.head, &self.inner.config)));
         let tail = Arc::clone(tail);
         drop(tails);
-        // What was committed between the reading of the head and now was told to nobody.
-        tail.hint(bounds.head + 1);
+        // What was committed between the reading of the head and now was told to nobody: the log is read once.
         self.inner.gap_seen.notify_one();
         Ok(tail)
     }

@@ -15,6 +15,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     target: SocketAddr,
     cut: CancellationToken,
+    frozen: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -27,8 +28,9 @@ impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listening socket has an address");
-        let (cut, task) = forward(listener, target);
-        Self { address, target, cut, task }
+        let frozen = CancellationToken::new();
+        let (cut, task) = forward(listener, target, frozen.clone());
+        Self { address, target, cut, frozen, task }
     }
 
     /// Breaks every connection, and refuses new ones.
@@ -48,11 +50,21 @@ impl Proxy {
     /// When somebody else has taken the address.
     pub async fn mend(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("the address is still free");
-        (self.cut, self.task) = forward(listener, self.target);
+        self.frozen = CancellationToken::new();
+        (self.cut, self.task) = forward(listener, self.target, self.frozen.clone());
+    }
+
+    /// Keeps every connection open and forwards nothing any more, as a machine that stands still would.
+    pub fn freeze(&self) {
+        self.frozen.cancel();
     }
 }
 
-fn forward(listener: TcpListener, target: SocketAddr) -> (CancellationToken, JoinHandle<()>) {
+fn forward(
+    listener: TcpListener,
+    target: SocketAddr,
+    frozen: CancellationToken,
+) -> (CancellationToken, JoinHandle<()>) {
     let cut = CancellationToken::new();
     let stop = cut.clone();
     let task = tokio::spawn(async move {
@@ -62,9 +74,14 @@ fn forward(listener: TcpListener, target: SocketAddr) -> (CancellationToken, Joi
                 () = stop.cancelled() => break,
                 accepted = listener.accept() => {
                     let Ok((mut inner, _)) = accepted else { continue };
+                    let frozen = frozen.clone();
                     connections.spawn(async move {
                         if let Ok(mut outer) = TcpStream::connect(target).await {
-                            let _ = copy_bidirectional(&mut inner, &mut outer).await;
+                            tokio::select! {
+                                biased;
+                                () = frozen.cancelled() => std::future::pending().await,
+                                _ = copy_bidirectional(&mut inner, &mut outer) => {}
+                            }
                         }
                     });
                 }

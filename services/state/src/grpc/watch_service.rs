@@ -8,7 +8,7 @@ use futures::Stream;
 use signalbox_identity::Role;
 use signalbox_proto::v1::{self, watch_request, watch_service_server::WatchService};
 use time::OffsetDateTime;
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -55,14 +55,25 @@ impl WatchService for Service {
             }
         };
         let since = OffsetDateTime::from_unix_timestamp_nanos(i128::from(asked.since_ms) * 1_000_000)
-            .map_err(|_| Error::invalid("since_ms", "since_ms: expected milliseconds since 1970"))?;
+            .ok()
+            .filter(|since| *since >= OffsetDateTime::UNIX_EPOCH)
+            .ok_or_else(|| {
+                let message = format!(
+                    "since_ms: expected milliseconds from 1970 to the year 9999, got {}",
+                    asked.since_ms
+                );
+                Error::invalid("since_ms", message)
+            })?;
         let bounds = self.0.bounds(&tenant_id).await?;
         let after = match &asked.after {
             Some(cursor) => check(cursor, bounds)
                 .map_err(|reason| status::out_of_range(reason, &oldest(bounds).to_string()))?,
             None => oldest(bounds).revision,
         };
-        let events = page(&self.0, &tenant_id, after, limit, since).await?;
+        let mut events = store::events::read_whole(&self.0.pool, &tenant_id, after, limit, since)
+            .await
+            .map_err(Error::from)?;
+        events.truncate(pump::fitting(events.iter()));
         let revision = events
             .last()
             .map_or(after.max(if asked.since_ms > 0 { bounds.head } else { after }), |event| event.revision);
@@ -76,7 +87,7 @@ struct Watch {
     context: Arc<Context>,
     caller: Caller,
     outbox: Outbox,
-    pumps: HashMap<String, AbortHandle>,
+    pumps: HashMap<String, JoinHandle<()>>,
 }
 
 impl Watch {
@@ -85,24 +96,25 @@ impl Watch {
         tokio::pin!(expiry);
         let outbox = self.outbox.clone();
         let closing = self.context.closing.clone();
-        let ended = loop {
-            tokio::select! {
-                request = requests.next() => match request {
-                    Some(Ok(request)) => if let Err(error) = self.handle(request).await {
-                        break Some(error);
-                    },
-                    Some(Err(_)) | None => break None,
-                },
-                () = &mut expiry => break Some(Error::new(Code::Unauthenticated, "the token has expired")),
-                () = closing.cancelled() => break Some(crate::log::stopping()),
-                () = outbox.closed() => break None,
-            }
+        // A request may wait for room on a connection that is not read: the end does not wait with it.
+        let ended = tokio::select! {
+            ended = self.handle_all(&mut requests) => ended.err(),
+            () = &mut expiry => Some(Error::new(Code::Unauthenticated, "the token has expired")),
+            () = closing.cancelled() => Some(crate::log::stopping()),
+            () = outbox.closed() => None,
         };
-        self.pumps.values().for_each(AbortHandle::abort);
+        self.pumps.values().for_each(JoinHandle::abort);
         if let Some(error) = ended {
             // The watcher may be gone or not reading: it then sees the end of the stream.
             let _ = outbox.try_send(Err(error.into()));
         }
+    }
+
+    async fn handle_all(&mut self, requests: &mut Streaming<v1::WatchRequest>) -> Result<(), Error> {
+        while let Some(Ok(request)) = requests.next().await {
+            self.handle(request).await?;
+        }
+        Ok(())
     }
 
     async fn handle(&mut self, request: v1::WatchRequest) -> Result<(), Error> {
@@ -112,6 +124,8 @@ impl Watch {
                 let tenant_id = self.caller.tenant(&remove.tenant_id)?;
                 if let Some(pump) = self.pumps.remove(&tenant_id) {
                     pump.abort();
+                    // Until it has ended it may still send, and so behind the start of its successor.
+                    let _ = pump.await;
                 }
                 Ok(())
             }
@@ -151,7 +165,7 @@ impl Watch {
         }
         if let Ok(after) = after {
             let pump = Pump::new(Arc::clone(&self.context), tail, self.outbox.clone(), after, add.metrics);
-            let handle = self.context.tasks.spawn(pump.run()).abort_handle();
+            let handle = self.context.tasks.spawn(pump.run());
             self.pumps.insert(tenant_id, handle);
         }
         Ok(())
@@ -162,23 +176,6 @@ impl Watch {
 pub(super) fn session_time(caller: &Caller) -> std::time::Duration {
     let left = caller.principal.expires_at - signalbox_telemetry::now();
     left.try_into().unwrap_or_default()
-}
-
-/// A page of the log whose last change is whole.
-pub(super) async fn page(
-    context: &Context,
-    tenant_id: &str,
-    after: u64,
-    limit: u32,
-    since: OffsetDateTime,
-) -> Result<Vec<v1::Event>, Error> {
-    let mut events = store::events::read(&context.pool, tenant_id, after, limit, since).await?;
-    if let Some(last) = events.last().filter(|last| last.change_end > last.revision) {
-        let missing = u32::try_from(last.change_end - last.revision).unwrap_or(u32::MAX);
-        let rest = store::events::read(&context.pool, tenant_id, last.revision, missing, since).await?;
-        events.extend(rest);
-    }
-    Ok(events)
 }
 
 /// The revision after which a cursor resumes, or why it cannot.

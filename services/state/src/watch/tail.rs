@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::HubConfig;
 use crate::store;
 
-/// How many events are read from the log at once: more than a change can have.
+/// How many events are read from the log at once, but for the rest of a change.
 pub(crate) const PAGE_LEN: u32 = 2048;
 /// How far the clocks of replicas may differ: older partitions are not searched for what comes next.
 const CLOCK_SKEW_MAX: Duration = Duration::days(1);
@@ -34,6 +34,8 @@ pub(crate) struct Tail {
     head: watch::Sender<u64>,
     /// The newest revision that somebody has told of.
     hinted: AtomicU64,
+    /// Whether the log was never read since the tail began: nobody told it what was committed in between.
+    is_unread: AtomicBool,
     retired: CancellationToken,
 }
 
@@ -57,7 +59,7 @@ pub(crate) enum Slice {
 }
 
 impl Tail {
-    pub(super) fn new(tenant_id: &str, epoch: Uuid, head: u64, config: &HubConfig) -> Self {
+    pub(crate) fn new(tenant_id: &str, epoch: Uuid, head: u64, config: &HubConfig) -> Self {
         let floor = OffsetDateTime::UNIX_EPOCH;
         let ring = Ring { events: VecDeque::new(), bytes: 0, head, floor };
         Self {
@@ -68,6 +70,7 @@ impl Tail {
             ring: Mutex::new(ring),
             head: watch::Sender::new(head),
             hinted: AtomicU64::new(head),
+            is_unread: AtomicBool::new(true),
             retired: CancellationToken::new(),
         }
     }
@@ -102,7 +105,7 @@ impl Tail {
         &self.retired
     }
 
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.retired.cancel();
     }
 
@@ -126,7 +129,7 @@ impl Tail {
     }
 
     /// Appends events that follow one another. Answers whether there was no gap before them.
-    pub(super) fn extend(&self, events: Vec<Arc<v1::Event>>) -> bool {
+    pub(crate) fn extend(&self, events: Vec<Arc<v1::Event>>) -> bool {
         let Some(newest) = events.last().map(|event| event.revision) else { return true };
         self.hinted.fetch_max(newest, Ordering::Relaxed);
         let mut ring = self.ring();
@@ -151,7 +154,7 @@ impl Tail {
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        self.hinted.load(Ordering::Relaxed) > self.head()
+        self.is_unread.load(Ordering::Relaxed) || self.hinted.load(Ordering::Relaxed) > self.head()
     }
 
     /// Reads from the log what is missing at the end.
@@ -161,18 +164,14 @@ impl Tail {
                 let ring = self.ring();
                 (ring.head, ring.floor)
             };
-            let events = store::events::read(pool, &self.tenant_id, head, PAGE_LEN, floor).await?;
+            let events = store::events::read_whole(pool, &self.tenant_id, head, PAGE_LEN, floor).await?;
+            self.is_unread.store(false, Ordering::Relaxed);
             let count = events.len();
             if !self.extend(events.into_iter().map(Arc::new).collect()) {
                 tracing::error!(tenant_id = self.tenant_id, after = head, "the log has a hole");
                 return Ok(());
             }
             if count < PAGE_LEN as usize {
-                // A hint beyond the log's end has been looked into.
-                let found = self.head();
-                let _ = self.hinted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |hinted| {
-                    (hinted <= head + 1 && hinted > found).then_some(found)
-                });
                 return Ok(());
             }
         }
@@ -226,6 +225,7 @@ mod tests {
         assert!(tail.extend(vec![event(5, 5), event(6, 6)]));
         assert!(tail.extend(vec![event(6, 6), event(7, 7)]));
         assert_eq!(tail.head(), 7);
+        tail.is_unread.store(false, Ordering::Relaxed);
         assert!(!tail.is_behind());
     }
 

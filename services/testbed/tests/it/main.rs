@@ -3,6 +3,7 @@
 mod agents;
 mod bad_input;
 mod commands;
+mod endings;
 mod main_line;
 mod outages;
 mod revisions;

@@ -6,14 +6,16 @@ use signalbox_proto::v1::{self, watch_response::Response};
 use time::OffsetDateTime;
 use tokio::time::MissedTickBehavior;
 
-use super::{Context, Outbox, out_of_range, page};
+use super::{Context, Outbox, out_of_range};
 use crate::{
-    domain::Error,
+    store,
     watch::{Slice, Tail},
 };
 
 /// Most events of one response, but for the rest of a change.
 const RANGE_LEN: usize = 256;
+/// Most bytes of event data of one response, but for a change that is larger by itself.
+const RANGE_BYTES: usize = 4 << 20;
 /// How often a watcher is told how far the log was looked through when nothing happens.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often new measurements are sent.
@@ -65,7 +67,9 @@ impl Pump {
                 }
                 Slice::Events(events) => {
                     progress.reset();
-                    self.send_events(events.iter().map(|event| v1::Event::clone(event)).collect()).await
+                    let fit = fitting(events.iter().map(AsRef::as_ref));
+                    self.send_events(events[..fit].iter().map(|event| v1::Event::clone(event)).collect())
+                        .await
                 }
                 Slice::Gone => self.send_from_log().await,
             };
@@ -78,9 +82,17 @@ impl Pump {
     async fn send_from_log(&mut self) -> Result<(), Ended> {
         let tenant_id = self.tail.tenant_id();
         let limit = u32::try_from(RANGE_LEN).unwrap_or(u32::MAX);
-        let read = page(&self.context, tenant_id, self.position, limit, OffsetDateTime::UNIX_EPOCH).await;
+        let read = store::events::read_whole(
+            &self.context.pool,
+            tenant_id,
+            self.position,
+            limit,
+            OffsetDateTime::UNIX_EPOCH,
+        )
+        .await;
         match read {
-            Ok(events) if events.first().is_some_and(|event| event.revision == self.position + 1) => {
+            Ok(mut events) if events.first().is_some_and(|event| event.revision == self.position + 1) => {
+                events.truncate(fitting(events.iter()));
                 self.send_events(events).await
             }
             Ok(_) => {
@@ -89,8 +101,8 @@ impl Pump {
                 self.send(Response::OutOfRange(out_of_range("compacted", bounds))).await?;
                 Err(Ended)
             }
-            Err(Error { message, .. }) => {
-                tracing::debug!(tenant_id, message, "the log cannot be read for a watcher; trying again");
+            Err(error) => {
+                tracing::debug!(tenant_id, %error, "the log cannot be read for a watcher; trying again");
                 tokio::time::sleep(RETRY_AFTER).await;
                 Ok(())
             }
@@ -128,5 +140,43 @@ impl Pump {
 
     fn cursor(&self) -> v1::Cursor {
         v1::Cursor { epoch: self.tail.epoch().to_string(), revision: self.position }
+    }
+}
+
+/// How many of these events fit into one response: whole changes, and at least one.
+pub(super) fn fitting<'events>(events: impl Iterator<Item = &'events v1::Event>) -> usize {
+    let (mut bytes, mut len, mut whole) = (0, 0, 0);
+    for event in events {
+        bytes += event.data.len();
+        if bytes > RANGE_BYTES && whole > 0 {
+            return whole;
+        }
+        len += 1;
+        if event.revision == event.change_end {
+            whole = len;
+        }
+    }
+    if whole == 0 { len } else { whole }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_ends_with_a_whole_change_before_it_is_too_large() {
+        let event = |revision, change_end, len: usize| v1::Event {
+            revision,
+            change_end,
+            data: vec![0; len].into(),
+            ..v1::Event::default()
+        };
+        let half = RANGE_BYTES / 2;
+        let fit = |events: &[v1::Event]| fitting(events.iter());
+        assert_eq!(fit(&[]), 0);
+        assert_eq!(fit(&[event(1, 1, half), event(2, 2, half), event(3, 3, 1)]), 2);
+        assert_eq!(fit(&[event(1, 1, half), event(2, 3, half), event(3, 3, 1)]), 1);
+        // A change that is too large by itself goes alone.
+        assert_eq!(fit(&[event(1, 2, RANGE_BYTES), event(2, 2, 1), event(3, 3, 1)]), 2);
     }
 }
