@@ -64,7 +64,8 @@ impl Keeper {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let started_at = now();
+        // Since when the lease has held without a break, and when it was last renewed.
+        let (mut held_since, mut renewed_at) = (now(), now());
         let mut tick = 0_u64;
         loop {
             tokio::select! {
@@ -73,9 +74,17 @@ impl Keeper {
             }
             if tick.is_multiple_of(LEASE_TICKS) {
                 let renewed = self.renew().await;
+                if renewed.is_ok() {
+                    let at = now();
+                    held_since = if at - renewed_at > LEASE { at } else { held_since };
+                    renewed_at = at;
+                }
                 self.report_health(renewed.as_ref().err()).await;
             }
-            let adopts = now() - started_at >= self.config.adopt_after;
+            // A replica that could not renew for so long, for example because the database was away, is in no
+            // position to say that the others are dead: theirs ended for the same reason.
+            let at = now();
+            let adopts = at - renewed_at <= LEASE && at - held_since >= self.config.adopt_after;
             if let Err(error) = self.sweep(adopts).await {
                 tracing::debug!(%error, "the sweep failed; the next tick tries again");
             }
@@ -111,26 +120,27 @@ impl Keeper {
             store::commands::overdue(&self.pool, at, at - command::SETTLE_GRACE, SWEEP_LEN_MAX).await?
         {
             let change = command::Expire { command_id: overdue.command_id, agent_id: overdue.agent_id };
-            self.settle(overdue.tenant_id, change).await;
+            self.settle(overdue.tenant_id, change);
         }
         if adopts {
-            for orphan in store::agents::orphans(&self.pool, at, SWEEP_LEN_MAX).await? {
+            for orphan in store::agents::orphans(&self.pool, self.replica_id, at, SWEEP_LEN_MAX).await? {
                 let (agent_id, session_epoch) = (orphan.agent_id, orphan.session_epoch);
                 let change = session::Close { agent_id, session_epoch, reason: "replica_lost" };
-                self.settle(orphan.tenant_id, change).await;
+                self.settle(orphan.tenant_id, change);
             }
         }
         for away in store::agents::away(&self.pool, at - self.config.lost_after, SWEEP_LEN_MAX).await? {
             let change = session::Lose { agent_id: away.agent_id, session_epoch: away.session_epoch };
-            self.settle(away.tenant_id, change).await;
+            self.settle(away.tenant_id, change);
         }
         Ok(())
     }
 
-    /// Queues a change; whether it is refused does not matter, since the next sweep looks again.
-    async fn settle<C: Change>(&self, tenant_id: String, change: C) {
+    /// Queues a change where there is room; whether it is refused does not matter, since the next sweep looks
+    /// again. Waiting for room would keep the lease from being renewed.
+    fn settle<C: Change>(&self, tenant_id: String, change: C) {
         let submission = Submission { tenant_id, origin: Origin::system(), change, idempotency: None };
-        let _ = self.appender.enqueue(submission).await;
+        let _ = self.appender.offer(submission);
     }
 
     async fn housekeep(&self) -> Result<(), sqlx::Error> {

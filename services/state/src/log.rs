@@ -120,6 +120,15 @@ impl Appender {
         &self,
         submission: Submission<C>,
     ) -> Result<Committed<C::Reply>, Error> {
+        self.offer(submission)?.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Queues a change where there is room, and answers before it is committed.
+    ///
+    /// # Errors
+    ///
+    /// `RESOURCE_EXHAUSTED` when the queue is full; `UNAVAILABLE` when the service stops.
+    pub(crate) fn offer<C: Change>(&self, submission: Submission<C>) -> Result<Pending<C::Reply>, Error> {
         let (job, pending) = Typed::queued(submission);
         self.lane(job.tenant_id()).try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
@@ -132,7 +141,7 @@ impl Appender {
             }
             mpsc::error::TrySendError::Closed(_) => stopping(),
         })?;
-        pending.await.unwrap_or_else(|_| Err(stopping()))
+        Ok(pending)
     }
 
     /// Queues a change after those queued before, waiting for room, and answers before it is committed.

@@ -12,7 +12,10 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    domain::{Code, Error, session::superseded},
+    domain::{
+        Code, Error,
+        session::{ended, superseded},
+    },
     samples::Board,
     watch::{Hub, Slice, Tail},
 };
@@ -66,7 +69,8 @@ pub(crate) struct Place {
     registry: Registry,
     tenant_id: String,
     agent_id: String,
-    session_epoch: u64,
+    /// Tells this place from another of the same agent.
+    signals: mpsc::Sender<Signal>,
 }
 
 impl Registry {
@@ -81,7 +85,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// `UNAVAILABLE` when the tenant's log cannot be followed.
+    /// `UNAVAILABLE` when the tenant's log cannot be followed; `ABORTED` when a newer session of the agent is
+    /// here already.
     pub(crate) async fn enter(
         &self,
         tenant_id: &str,
@@ -89,9 +94,19 @@ impl Registry {
         session_epoch: u64,
     ) -> Result<(Place, mpsc::Receiver<Signal>), Error> {
         let tail = self.inner.hub.tail(tenant_id).await?;
+        self.seat(tail, agent_id, session_epoch)
+    }
+
+    fn seat(
+        &self,
+        tail: Arc<Tail>,
+        agent_id: &str,
+        session_epoch: u64,
+    ) -> Result<(Place, mpsc::Receiver<Signal>), Error> {
+        let tenant_id = tail.tenant_id().to_owned();
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
         let mut tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let tenant = tenants.entry(tenant_id.to_owned()).or_insert_with(|| {
+        let tenant = tenants.entry(tenant_id.clone()).or_insert_with(|| {
             let follower = self.inner.shutdown.child_token();
             // Fixed before the session looks for what waits, so that nothing falls in between.
             let position = tail.head();
@@ -99,18 +114,17 @@ impl Registry {
             self.inner.tasks.spawn(follow);
             Tenant { sessions: HashMap::new(), follower }
         });
-        let entry = Entry { session_epoch, signals };
+        let newest = tenant.sessions.get(agent_id).map_or(0, |entry| entry.session_epoch);
+        if newest > session_epoch {
+            return Err(superseded(agent_id));
+        }
+        let entry = Entry { session_epoch, signals: signals.clone() };
         let older = tenant.sessions.insert(agent_id.to_owned(), entry);
         drop(tenants);
         if let Some(older) = older {
             let _ = older.signals.try_send(Signal::End(superseded(agent_id)));
         }
-        let place = Place {
-            registry: self.clone(),
-            tenant_id: tenant_id.into(),
-            agent_id: agent_id.into(),
-            session_epoch,
-        };
+        let place = Place { registry: self.clone(), tenant_id, agent_id: agent_id.into(), signals };
         Ok((place, receiver))
     }
 
@@ -166,13 +180,18 @@ impl Registry {
             "agent.updated" => Signal::Config,
             "agent.deleted" => {
                 self.inner.board.forget(tenant_id, &event.agent_id);
+                if self.epoch(tenant_id, &event.agent_id).is_some_and(|epoch| epoch > event.revision) {
+                    // The agent was registered anew meanwhile.
+                    return;
+                }
                 Signal::End(Error::new(Code::NotFound, format!("agent '{}' was deleted", event.agent_id)))
             }
             "agent.connectivity_change" => match serde_json::from_slice::<ConnectivityChange>(&event.data) {
-                Ok(change) if self.is_older(tenant_id, &event.agent_id, change.session_epoch) => {
-                    Signal::End(superseded(&event.agent_id))
-                }
-                _ => return,
+                Ok(change) => match self.over(tenant_id, &event.agent_id, &change) {
+                    Some(error) => Signal::End(error),
+                    None => return,
+                },
+                Err(_) => return,
             },
             _ => return,
         };
@@ -189,10 +208,21 @@ impl Registry {
         }
     }
 
-    fn is_older(&self, tenant_id: &str, agent_id: &str, session_epoch: u64) -> bool {
+    /// Why the agent's session here is over, when it is by this change.
+    fn over(&self, tenant_id: &str, agent_id: &str, change: &ConnectivityChange) -> Option<Error> {
+        let epoch = self.epoch(tenant_id, agent_id)?;
+        if epoch < change.session_epoch {
+            return Some(superseded(agent_id));
+        }
+        // Given up by another replica, which took this one for dead.
+        let given_up = epoch == change.session_epoch && change.new_connectivity != "connected";
+        given_up.then(|| ended(agent_id, epoch))
+    }
+
+    /// The number of the agent's session here.
+    fn epoch(&self, tenant_id: &str, agent_id: &str) -> Option<u64> {
         let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = tenants.get(tenant_id).and_then(|tenant| tenant.sessions.get(agent_id));
-        entry.is_some_and(|entry| entry.session_epoch < session_epoch)
+        Some(tenants.get(tenant_id)?.sessions.get(agent_id)?.session_epoch)
     }
 
     fn nudge_all(&self, tenant_id: &str) {
@@ -203,9 +233,12 @@ impl Registry {
         }
     }
 
+    /// Ends the sessions of a tenant whose log was replaced. They leave at once, so that whoever enters next
+    /// follows the new log.
     fn end_all(&self, tenant_id: &str) {
-        let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in tenants.get(tenant_id).into_iter().flat_map(|tenant| tenant.sessions.values()) {
+        let mut tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenant = tenants.remove(tenant_id);
+        for entry in tenant.iter().flat_map(|tenant| tenant.sessions.values()) {
             let _ =
                 entry.signals.try_send(Signal::End(Error::new(Code::Unavailable, "the log was replaced")));
         }
@@ -216,8 +249,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut tenants = self.registry.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(tenant) = tenants.get_mut(&self.tenant_id) else { return };
-        if tenant.sessions.get(&self.agent_id).is_some_and(|entry| entry.session_epoch == self.session_epoch)
-        {
+        let own = |entry: &Entry| entry.signals.same_channel(&self.signals);
+        if tenant.sessions.get(&self.agent_id).is_some_and(own) {
             tenant.sessions.remove(&self.agent_id);
         }
         if tenant.sessions.is_empty() {
@@ -234,5 +267,55 @@ struct CancelRequested {
 
 #[derive(Deserialize)]
 struct ConnectivityChange {
+    new_connectivity: String,
     session_epoch: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::PgPoolOptions;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::watch::HubConfig;
+
+    /// A registry whose database is never asked.
+    fn registry() -> Registry {
+        let pool = PgPoolOptions::new().connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let hub = Hub::new(pool, HubConfig::default());
+        Registry::new(hub, Board::default(), TaskTracker::new(), CancellationToken::new())
+    }
+
+    fn tail() -> Arc<Tail> {
+        Arc::new(Tail::new("t", Uuid::nil(), 0, &HubConfig::default()))
+    }
+
+    #[tokio::test]
+    async fn a_late_entry_of_an_older_session_leaves_the_newer_one_alone() {
+        let (registry, tail) = (registry(), tail());
+        let (_newer, mut signals) = registry.seat(Arc::clone(&tail), "web-1", 8).unwrap();
+        assert_eq!(registry.seat(tail, "web-1", 7).map(drop).unwrap_err().code, Code::Aborted);
+        assert!(signals.try_recv().is_err());
+        assert_eq!(registry.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_enters_after_the_log_was_replaced_follows_the_new_one() {
+        let (registry, old, new) = (registry(), tail(), tail());
+        let (old_place, mut old_signals) = registry.seat(Arc::clone(&old), "web-1", 7).unwrap();
+        old.retire();
+        assert!(matches!(old_signals.recv().await, Some(Signal::End(_))));
+        let (_place, mut signals) = registry.seat(Arc::clone(&new), "web-2", 3).unwrap();
+        drop(old_place);
+        let issued = v1::Event {
+            revision: 1,
+            change_end: 1,
+            r#type: "command.issued".into(),
+            agent_id: "web-2".into(),
+            ..v1::Event::default()
+        };
+        assert!(new.extend(vec![Arc::new(issued)]));
+        let signal = tokio::time::timeout(std::time::Duration::from_secs(5), signals.recv()).await;
+        assert!(matches!(signal, Ok(Some(Signal::Deliver))), "{signal:?}");
+    }
 }

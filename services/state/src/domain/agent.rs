@@ -133,7 +133,7 @@ impl Change for Update {
 }
 
 fn desired(content: &[u8], hash: &str, generation: u64) -> Result<ConfigState, Error> {
-    validate::object("config", content)?;
+    validate::row_object("config", content)?;
     let text =
         std::str::from_utf8(content).map_err(|_| Error::invalid("config", "config: expected UTF-8"))?;
     let text = if text.is_empty() { "{}" } else { text };

@@ -13,6 +13,10 @@ use super::{Change, Code, Command, Draft, Error, Execution, Needs, NewEvent, age
 pub(super) const NAME_LEN_MAX: usize = 64;
 /// Most agents of one command.
 pub(crate) const TARGETS_MAX: usize = 1000;
+/// Most bytes of parameters that the events of one command have together, one event for each agent.
+const COPIES_BYTES_MAX: usize = 16 << 20;
+/// Most commands that one change hands to a session.
+const DELIVERY_LEN_MAX: usize = 256;
 /// Longest error or reason that is kept, in bytes.
 const ERROR_LEN_MAX: usize = 4096;
 /// How long after its deadline the agent's own word on an execution is awaited.
@@ -49,7 +53,7 @@ impl Change for Issue {
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Issued, Error> {
         validate::word("name", &self.name, NAME_LEN_MAX)?;
-        validate::object("parameters", &self.parameters)?;
+        validate::row_object("parameters", &self.parameters)?;
         let text = String::from_utf8(self.parameters.clone()).unwrap_or_default();
         let parameters = RawValue::from_string(if text.is_empty() { "{}".into() } else { text })
             .map_err(|error| Error::invalid("parameters", format!("parameters: {error}")))?;
@@ -59,6 +63,14 @@ impl Change for Issue {
         if agent_ids.is_empty() || agent_ids.len() > TARGETS_MAX {
             let message = format!("target: expected 1 to {TARGETS_MAX} agents, got {}", agent_ids.len());
             return Err(Error::invalid("target", message));
+        }
+        if self.parameters.len() * agent_ids.len() > COPIES_BYTES_MAX {
+            let message = format!(
+                "parameters: expected at most {COPIES_BYTES_MAX} bytes for all agents together, got {} for each of {}",
+                self.parameters.len(),
+                agent_ids.len()
+            );
+            return Err(Error::invalid("parameters", message));
         }
         for agent_id in &agent_ids {
             draft.agent(agent_id).ok_or_else(|| Error::no_agent(agent_id))?;
@@ -118,6 +130,8 @@ pub(crate) struct Deliver {
     pub(crate) instance_uid: Uuid,
     /// Whether what was sent before and not acknowledged is sent again: at the begin of a session.
     pub(crate) again: bool,
+    /// Only what was issued after this revision: where the delivery before this one ended.
+    pub(crate) after_revision: u64,
 }
 
 /// What a session sends, in the order of issue.
@@ -125,6 +139,8 @@ pub(crate) struct Deliver {
 pub(crate) struct Delivery {
     /// The commands.
     pub(crate) commands: Vec<Command>,
+    /// After which revision there is more.
+    pub(crate) more_after: Option<u64>,
 }
 
 impl Change for Deliver {
@@ -142,10 +158,15 @@ impl Change for Deliver {
             let again = self.again && execution.state == ExecutionState::Delivered;
             execution.agent_id == self.agent_id
                 && execution.deadline > now
+                && execution.issued_revision > self.after_revision
                 && (again || execution.state == ExecutionState::Queued)
         };
+        let mut waiting = draft.executions(waits);
+        let is_all = waiting.len() <= DELIVERY_LEN_MAX;
+        waiting.truncate(DELIVERY_LEN_MAX);
+        let last = waiting.last().map(|execution| execution.issued_revision);
         let mut commands = Vec::new();
-        for mut execution in draft.executions(waits) {
+        for mut execution in waiting {
             commands.extend(draft.command(execution.command_id).cloned());
             execution.deliveries += 1;
             execution.instance_uid = Some(self.instance_uid);
@@ -155,7 +176,7 @@ impl Change for Deliver {
                 draft.put_execution(execution);
             }
         }
-        Ok(Delivery { commands })
+        Ok(Delivery { commands, more_after: last.filter(|_| !is_all) })
     }
 }
 
@@ -296,7 +317,7 @@ impl Update {
             );
             return Err(Error::invalid("command.state", message));
         }
-        validate::object("command.result", &self.result)?;
+        validate::row_object("command.result", &self.result)?;
         let text = std::str::from_utf8(&self.result).unwrap_or_default();
         Ok((!text.is_empty()).then(|| RawValue::from_string(text.to_owned()).ok()).flatten())
     }

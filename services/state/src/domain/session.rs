@@ -158,7 +158,9 @@ impl Change for Open {
         self.settle_what_an_earlier_run_was_sent(draft, now);
         let reason =
             if agent.connectivity == Connectivity::Connected { "newer_session" } else { "session_opened" };
-        agent.session_epoch += 1;
+        // At least the revision of the event that says so: an agent that was deleted and came back then has no
+        // number in common with its former life.
+        agent.session_epoch = (agent.session_epoch + 1).max(draft.next_revision());
         agent.replica_id = Some(self.replica_id);
         agent.connected_at = Some(now);
         agent.disconnected_at = None;
@@ -235,11 +237,15 @@ pub(super) fn check_fence(agent: &Agent, session_epoch: u64) -> Result<(), Error
         return Err(superseded(&agent.agent_id));
     }
     if agent.connectivity != Connectivity::Connected {
-        let message =
-            format!("session {session_epoch} of agent '{}' was ended; connect again", agent.agent_id);
-        return Err(Error::later(Code::Unavailable, message, RECONNECT_AFTER));
+        return Err(ended(&agent.agent_id, session_epoch));
     }
     Ok(())
+}
+
+/// What the holder of a session is told that was given up, by this replica or another.
+pub(crate) fn ended(agent_id: &str, session_epoch: u64) -> Error {
+    let message = format!("session {session_epoch} of agent '{agent_id}' was ended; connect again");
+    Error::later(Code::Unavailable, message, RECONNECT_AFTER)
 }
 
 /// What the holder of an older session is told.

@@ -14,7 +14,7 @@ use super::{Context, caller::Caller, convert, watch_service::session_time};
 use crate::{
     domain::{Code, Error, Origin, command, session},
     log::Submission,
-    sessions::{Place, Signal},
+    sessions::Signal,
     store,
 };
 use inbox::Inbox;
@@ -36,7 +36,7 @@ pub(super) async fn run(
     outbox: Outbox,
 ) {
     match Session::open(&context, &caller, &mut requests, outbox.clone()).await {
-        Ok((session, signals)) => session.run(requests, signals, outbox).await,
+        Ok(session) => session.run(requests, outbox).await,
         Err(error) => tell(outbox, error).await,
     }
 }
@@ -53,20 +53,22 @@ struct Session<'run> {
     agent_id: String,
     instance_uid: Uuid,
     session_epoch: u64,
+    /// The last report of this run that was in the log when the session began.
+    last_report: u64,
     outbox: Outbox,
     expires_in: Duration,
     /// The newest configuration that was sent on this session.
     config_generation: u64,
-    place: Place,
 }
 
 impl<'run> Session<'run> {
+    /// Puts the session into the log: from then on it has to be closed there, whatever becomes of it.
     async fn open(
         context: &'run Arc<Context>,
         caller: &Caller,
         requests: &mut Streaming<v1::ConnectRequest>,
         outbox: Outbox,
-    ) -> Result<(Self, mpsc::Receiver<Signal>), Error> {
+    ) -> Result<Self, Error> {
         let hello = hello(requests).await?;
         let tenant_id = caller.tenant("")?;
         let instance_uid = convert::uuid("hello.instance_uid", &hello.instance_uid)?;
@@ -88,30 +90,26 @@ impl<'run> Session<'run> {
         let origin = Origin::agent(&hello.agent_id, String::new());
         let submission = Submission { tenant_id: tenant_id.clone(), origin, change, idempotency: None };
         let opened = context.appender.submit(submission).await?.reply;
-        let (place, signals) =
-            context.registry.enter(&tenant_id, &hello.agent_id, opened.session_epoch).await?;
-        let session = Self {
+        Ok(Self {
             context,
             tenant_id,
             agent_id: hello.agent_id,
             instance_uid,
             session_epoch: opened.session_epoch,
+            last_report: opened.last_report,
             outbox,
             expires_in: session_time(caller),
             config_generation: 0,
-            place,
-        };
-        session.welcome(&opened).await?;
-        Ok((session, signals))
+        })
     }
 
-    async fn welcome(&self, opened: &session::Opened) -> Result<(), Error> {
+    async fn welcome(&self) -> Result<(), Error> {
         let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         let config = &self.context.session;
         let welcome = v1::Welcome {
             session_epoch: self.session_epoch,
             heartbeat_interval_ms: millis(config.heartbeat_interval),
-            last_accepted_report: opened.last_report,
+            last_accepted_report: self.last_report,
             tenant_id: self.tenant_id.clone(),
             reports_in_flight_max: u32::try_from(config.reports_in_flight_max).unwrap_or(u32::MAX),
         };
@@ -119,14 +117,9 @@ impl<'run> Session<'run> {
     }
 
     /// Runs until the session is over, tells the agent, and says in the log that it is.
-    async fn run(
-        mut self,
-        requests: Streaming<v1::ConnectRequest>,
-        signals: mpsc::Receiver<Signal>,
-        outbox: Outbox,
-    ) {
+    async fn run(mut self, requests: Streaming<v1::ConnectRequest>, outbox: Outbox) {
         metrics::gauge!("signalbox_agent_sessions").increment(1);
-        let ended = self.serve(requests, signals).await;
+        let ended = self.serve(requests).await;
         metrics::gauge!("signalbox_agent_sessions").decrement(1);
         let reason = match ended {
             Ok(reason) => {
@@ -134,7 +127,11 @@ impl<'run> Session<'run> {
                 reason
             }
             Err(error) => {
-                let reason = close_reason(&error);
+                let reason = match error.code {
+                    _ if outbox.is_closed() => "stream_ended",
+                    Code::Unavailable if self.context.closing.is_cancelled() => "replica_stopped",
+                    _ => close_reason(&error),
+                };
                 tell(outbox, error).await;
                 reason
             }
@@ -145,8 +142,8 @@ impl<'run> Session<'run> {
     /// Says in the log that the session is over, behind the reports that were taken. While the database is
     /// away this goes on trying: nobody else knows that the agent has gone.
     async fn close(self, reason: &'static str) {
-        let Self { context, tenant_id, agent_id, session_epoch, outbox, place, .. } = self;
-        drop((outbox, place));
+        let Self { context, tenant_id, agent_id, session_epoch, outbox, .. } = self;
+        drop(outbox);
         loop {
             let change = session::Close { agent_id: agent_id.clone(), session_epoch, reason };
             let origin = Origin::system();
@@ -163,11 +160,11 @@ impl<'run> Session<'run> {
         }
     }
 
-    async fn serve(
-        &mut self,
-        mut requests: Streaming<v1::ConnectRequest>,
-        mut signals: mpsc::Receiver<Signal>,
-    ) -> Result<&'static str, Error> {
+    async fn serve(&mut self, mut requests: Streaming<v1::ConnectRequest>) -> Result<&'static str, Error> {
+        let registry = &self.context.registry;
+        let (_place, mut signals) =
+            registry.enter(&self.tenant_id, &self.agent_id, self.session_epoch).await?;
+        self.welcome().await?;
         self.deliver(true).await?;
         self.send_config().await?;
         let context = Arc::clone(self.context);
@@ -253,16 +250,21 @@ impl<'run> Session<'run> {
 
     /// Sends what waits for the agent, once it is on record that it may have been sent.
     async fn deliver(&self, again: bool) -> Result<(), Error> {
-        let change = command::Deliver {
-            agent_id: self.agent_id.clone(),
-            session_epoch: self.session_epoch,
-            instance_uid: self.instance_uid,
-            again,
-        };
-        let pending = self.context.appender.enqueue(self.submission(change, Origin::system())).await?;
-        let delivery = pending.await.unwrap_or_else(|_| Err(crate::log::stopping()))?;
-        for command in &delivery.reply.commands {
-            self.send(connect_response::Message::Command(convert::delivery(command))).await?;
+        let mut after = Some(0);
+        while let Some(after_revision) = after {
+            let change = command::Deliver {
+                agent_id: self.agent_id.clone(),
+                session_epoch: self.session_epoch,
+                instance_uid: self.instance_uid,
+                again,
+                after_revision,
+            };
+            let pending = self.context.appender.enqueue(self.submission(change, Origin::system())).await?;
+            let delivery = pending.await.unwrap_or_else(|_| Err(crate::log::stopping()))?.reply;
+            for command in &delivery.commands {
+                self.send(connect_response::Message::Command(convert::delivery(command))).await?;
+            }
+            after = delivery.more_after;
         }
         Ok(())
     }
@@ -315,7 +317,7 @@ async fn hello(requests: &mut Streaming<v1::ConnectRequest>) -> Result<v1::Hello
 fn close_reason(error: &Error) -> &'static str {
     match error.code {
         Code::Unauthenticated => "token_expired",
-        Code::Unavailable if error.retry_after.is_some() => "replica_stopped",
+        Code::Unavailable if error.retry_after.is_some() => "service_unavailable",
         Code::Unavailable => "heartbeat_timeout",
         _ => "protocol_error",
     }

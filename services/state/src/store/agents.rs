@@ -288,19 +288,22 @@ pub(crate) struct Orphan {
     pub(crate) session_epoch: u64,
 }
 
-/// Agents whose session is held by a replica whose lease ended before `now`, or that is not known at all.
+/// Agents whose session is held by another replica than `own`, one whose lease ended before `now` or that is
+/// not known at all.
 pub(crate) async fn orphans(
     executor: impl PgExecutor<'_>,
+    own: Uuid,
     now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Orphan>, sqlx::Error> {
     sqlx::query!(
         "SELECT tenant_id, agent_id, session_epoch FROM agents a
-         WHERE connectivity = 'connected'
+         WHERE connectivity = 'connected' AND replica_id IS DISTINCT FROM $3
            AND NOT EXISTS (SELECT FROM replicas r WHERE r.replica_id = a.replica_id AND r.lease_until > $1)
          LIMIT $2",
         now,
         limit,
+        own,
     )
     .fetch_all(executor)
     .await?

@@ -214,3 +214,80 @@ async fn an_administrator_gives_tokens_of_its_own_tenant_only() {
     );
     state.stop().await;
 }
+
+#[tokio::test]
+async fn a_document_that_the_database_cannot_keep_is_refused_by_its_field() {
+    let state = State::start(&database().await).await;
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let (operator, admin) =
+        (Client::new(state.channel(), Role::Operator), Client::new(state.channel(), Role::Admin));
+    let nul = "{\"a\":[{\"b\":\"\\u0000\"}]}";
+    let status = operator.commands().issue_command(issue("stop", "web-1", nul)).await.unwrap_err();
+    assert_eq!((status.code(), field_of(&status).as_str()), (Code::InvalidArgument, "parameters"));
+    let config = v1::UpdateAgentRequest {
+        agent_id: "web-1".into(),
+        config: Some(nul.into()),
+        ..v1::UpdateAgentRequest::default()
+    };
+    let status = admin.agents().update_agent(config).await.unwrap_err();
+    assert_eq!((status.code(), field_of(&status).as_str()), (Code::InvalidArgument, "config"));
+
+    operator.commands().issue_command(issue("stop", "web-1", "{}")).await.unwrap();
+    let command_id = wire.command().await.command_id;
+    let update = v1::CommandUpdate {
+        command_id,
+        state: v1::ExecutionState::Succeeded.into(),
+        result: nul.into(),
+        error: String::new(),
+    };
+    let body = Some(v1::report::Body::Command(update));
+    wire.report(v1::Report { sequence: 1, body, ..v1::Report::default() }).await;
+    let rejections = wire.acknowledged(1).await;
+    assert_eq!(rejections[0].field, "command.result");
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_and_times_at_their_extremes_are_answered_by_their_field() {
+    let state = State::start(&database().await).await;
+    let viewer = Client::new(state.channel(), Role::Viewer);
+    for since_ms in [i64::MIN, i64::MAX, -62_135_596_800_001, -377_705_116_800_000, 253_402_300_799_999] {
+        let read = v1::ReadRequest { since_ms, ..v1::ReadRequest::default() };
+        if let Err(status) = viewer.watch().read(read).await {
+            assert_eq!((status.code(), field_of(&status).as_str()), (Code::InvalidArgument, "since_ms"));
+        }
+    }
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let mut sequence = 0;
+    for (seconds, nanos) in [(i64::MAX, 0), (i64::MIN, 0), (0, -1), (0, i32::MAX), (-377_705_116_800, 0)] {
+        sequence += 1;
+        let time = Some(prost_types::Timestamp { seconds, nanos });
+        wire.report(v1::Report { time, ..status_report(sequence, v1::AgentStatus::Active, "started") }).await;
+        assert_eq!(wire.acknowledged(sequence).await[0].field, "report.time");
+    }
+    wire.report(status_report(u64::MAX, v1::AgentStatus::Active, "started")).await;
+    assert_eq!(field_of(&wire.ended().await), "report.sequence");
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_whose_copies_are_too_large_together_is_refused() {
+    let state = State::start(&database().await).await;
+    let (operator, admin) =
+        (Client::new(state.channel(), Role::Operator), Client::new(state.channel(), Role::Admin));
+    let agent_ids: Vec<_> = (0..400).map(|n| format!("a{n}")).collect();
+    for agent_id in &agent_ids {
+        let new = v1::CreateAgentRequest { agent_id: agent_id.clone(), ..v1::CreateAgentRequest::default() };
+        admin.agents().create_agent(new).await.unwrap();
+    }
+    let parameters = format!("{{\"a\":\"{}\"}}", "x".repeat(60_000));
+    let request = v1::IssueCommandRequest {
+        name: "stop".into(),
+        parameters: parameters.into_bytes().into(),
+        target: Some(Target::Agents(v1::AgentIds { agent_ids })),
+        ..v1::IssueCommandRequest::default()
+    };
+    let status = operator.commands().issue_command(request).await.unwrap_err();
+    assert_eq!((status.code(), field_of(&status).as_str()), (Code::InvalidArgument, "parameters"));
+    state.stop().await;
+}

@@ -221,3 +221,27 @@ async fn a_selector_names_the_agents_that_have_its_labels_now() {
     assert_eq!(operator.commands().issue_command(nobody).await.unwrap_err().code(), Code::NotFound);
     state.stop().await;
 }
+
+#[tokio::test]
+async fn more_commands_than_one_change_delivers_come_once_each_in_the_order_of_their_issue() {
+    let state = State::start(&database().await).await;
+    let mut watcher = Watcher::start(state.channel()).await;
+    drop(AgentWire::open(state.channel(), hello("web-1")).await.unwrap());
+    while !String::from_utf8_lossy(&watcher.next_of("agent.connectivity_change").await.data)
+        .contains("\"disconnected\",\"reason\"")
+    {}
+    let operator = Client::new(state.channel(), Role::Operator);
+    let issue = |_| async {
+        operator.commands().issue_command(stop("web-1")).await.map(|issued| issued.into_inner().revision)
+    };
+    let revisions = futures::future::try_join_all((0..600).map(issue)).await.unwrap();
+    let mut issued = Vec::new();
+    while issued.len() < revisions.len() {
+        issued.push(watcher.next_of("command.issued").await.subject);
+    }
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    for command_id in issued {
+        assert_eq!(wire.command().await.command_id, command_id);
+    }
+    state.stop().await;
+}
