@@ -114,7 +114,7 @@ impl Caller {
             return Err(Error::invalid(field, message));
         }
         let idempotency = (!key.is_empty()).then(|| Idempotency {
-            key: format!("{}/{key}", self.principal.subject),
+            key: format!("{}\n{key}", self.principal.subject),
             fingerprint: fingerprint(request),
         });
         Ok(Submission { tenant_id: self.tenant("")?, origin: self.origin(), change, idempotency })
