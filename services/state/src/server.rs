@@ -169,13 +169,9 @@ impl Server {
         tracing::info!(address = %grpc.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), %replica_id, "serving");
         let serving = transport(&Arc::new(context), health_service)
             .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), end);
-        let overdue = async {
-            closing.cancelled().await;
-            tokio::time::sleep(STREAMS_END_MAX).await;
-        };
         let served = tokio::select! {
             served = serving => served,
-            () = overdue => {
+            () = overdue(&closing) => {
                 tracing::warn!("some connections did not close in time");
                 Ok(())
             }
@@ -190,6 +186,12 @@ impl Server {
         bounded("database connections", POOL_END_MAX, pool.close()).await;
         served.map_err(Error::Serve)
     }
+}
+
+/// Waits until connections have had their time to close.
+async fn overdue(closing: &CancellationToken) {
+    closing.cancelled().await;
+    tokio::time::sleep(STREAMS_END_MAX).await;
 }
 
 /// Waits for the end of something, but not for ever.

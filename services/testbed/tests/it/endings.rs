@@ -78,6 +78,13 @@ async fn a_replica_stops_while_its_database_stands_still() {
     let wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
     proxy.freeze();
     wire.report(signalbox_testbed::status_report(1, v1::AgentStatus::Active, "started")).await;
+
+    let mut stream = tokio::net::TcpStream::connect(state.metrics_address).await.unwrap();
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: state\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    soon("answer of /healthz", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     state.stop().await;
 }
 
