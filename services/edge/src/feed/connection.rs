@@ -117,19 +117,21 @@ impl Connection {
         taken: &mut Vec<Taken>,
     ) -> io::Result<Written> {
         debug_assert!(self.events.is_empty(), "new events would overtake those that wait");
+        let none = Bytes::new();
         if !control && self.partial.is_empty() {
-            return self.write_events(events);
+            return self.write_events(if self.closing { &none } else { events });
         }
         let mut bytes = 0;
         loop {
             taken.clear();
-            self.mailbox.take_frames(taken, FRAMES_PER_WRITE);
+            if self.mailbox.take_frames(taken, FRAMES_PER_WRITE) {
+                self.begin_closing();
+            }
             let more = taken.len() == FRAMES_PER_WRITE;
-            let none = Bytes::new();
-            let events_now = if more { &none } else { events };
+            let events_now = if more || self.closing { &none } else { events };
             let written = self.write_slices(taken, events_now)?;
             bytes += written.bytes;
-            if more && written.blocked {
+            if more && written.blocked && !self.closing {
                 self.events = events.clone();
             }
             if written.blocked || !more {

@@ -188,3 +188,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

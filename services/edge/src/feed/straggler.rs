@@ -149,7 +149,7 @@ impl Straggler {
         if let Some(subscribe) = work.subscribe {
             self.subscribe = Some(subscribe);
         }
-        if work.closing && !self.connection.closing {
+        if work.closing {
             self.connection.begin_closing();
             self.subscribe = None;
             self.resolving = None;

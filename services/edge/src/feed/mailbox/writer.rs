@@ -45,8 +45,9 @@ impl Mailbox {
         }
     }
 
-    /// Takes frames to write: answers first, in order, then the latest of each slot.
-    pub(in crate::feed) fn take_frames(&self, taken: &mut Vec<Taken>, frames_max: usize) {
+    /// Takes frames to write: answers first, in order, then the latest of each slot. Says whether the close
+    /// frame is among them or next: no event may follow it.
+    pub(in crate::feed) fn take_frames(&self, taken: &mut Vec<Taken>, frames_max: usize) -> bool {
         let mut state = self.lock();
         while taken.len() < frames_max {
             if let Some(bytes) = state.lane.pop_front() {
@@ -56,9 +57,10 @@ impl Mailbox {
                 let (slot, bytes) = state.latest.remove(0);
                 taken.push(Taken { bytes, slot: Some(slot) });
             } else {
-                return;
+                break;
             }
         }
+        state.ending == Ending::Closing
     }
 
     /// Puts back what could not be written, before what came meanwhile.

@@ -43,7 +43,8 @@ impl Shard {
             self.unseat(key);
             return;
         }
-        if work.frames && !std::mem::replace(&mut seat.frames, true) {
+        // The close frame may be written already, by a turn that did not know yet: that is to be told as well.
+        if (work.frames || work.closing) && !std::mem::replace(&mut seat.frames, true) {
             self.flush.push(key);
         }
         if work.closing {
