@@ -32,8 +32,18 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Changed {
     id: Option<String>,
+    what: What,
     next: Subscriptions,
     result: Result<Started, SubscribeError>,
+}
+
+/// What sort of change it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// What the dialect shows from the start. No client asks for it, so none can ask again.
+    Opening,
+    Adding,
+    Removing,
 }
 
 impl Machine {
@@ -41,7 +51,7 @@ impl Machine {
     pub(super) fn open(&mut self) {
         match self.dialect.opening(self.arrival.types.as_deref()) {
             Ok(None) => {}
-            Ok(Some(subscribe)) => self.change(Change::Add(None, subscribe)),
+            Ok(Some(subscribe)) => self.add(What::Opening, None, &subscribe),
             Err(refusal) => self.refuse(refusal),
         }
     }
@@ -64,11 +74,11 @@ impl Machine {
             && let Some(change) = self.changes.pop_front()
         {
             match change {
-                Change::Add(id, subscribe) => self.add(id, &subscribe),
+                Change::Add(id, subscribe) => self.add(What::Adding, id, &subscribe),
                 Change::Remove(id, removals) => {
                     let mut next = self.subscriptions.clone();
                     match next.remove(&removals, &*self.dialect) {
-                        Ok(()) => self.make(id, next, Start::Keep),
+                        Ok(()) => self.make(What::Removing, id, next, Start::Keep),
                         Err(too_many) => self.refuse_change(id.as_deref(), &too_many),
                     }
                 }
@@ -76,7 +86,7 @@ impl Machine {
         }
     }
 
-    fn add(&mut self, id: Option<String>, subscribe: &Subscribe) {
+    fn add(&mut self, what: What, id: Option<String>, subscribe: &Subscribe) {
         let Some(admitted) = self.admitted() else { return };
         let tenant_id = &admitted.user.principal.tenant_id;
         let max = self.shared.policies.of_tenant(self.dialect.id(), tenant_id).subscriptions;
@@ -86,7 +96,7 @@ impl Machine {
             return;
         }
         let start = self.start(subscribe, next.meaning(&subscribe.selections));
-        self.make(id, next, start);
+        self.make(what, id, next, start);
     }
 
     fn refuse_change(&self, id: Option<&str>, too_many: &TooMany) {
@@ -96,9 +106,8 @@ impl Machine {
 
     /// Where the stream goes on. What is new is replayed alone, so that nothing is sent twice; a connection
     /// that follows nothing yet begins where it is told to.
-    fn start(&mut self, subscribe: &Subscribe, only: Interest) -> Start {
-        let resumed = self.resume_from.take();
-        let cursor = subscribe.cursor.clone().or(resumed);
+    fn start(&self, subscribe: &Subscribe, only: Interest) -> Start {
+        let cursor = subscribe.cursor.as_ref().or(self.resume_from.as_ref()).cloned();
         let since = subscribe.window.map(|window| Origin::Since(signalbox_telemetry::now() - window));
         match cursor.map(Origin::After).or(since) {
             None => Start::Keep,
@@ -107,7 +116,7 @@ impl Machine {
         }
     }
 
-    fn make(&mut self, id: Option<String>, next: Subscriptions, start: Start) {
+    fn make(&mut self, what: What, id: Option<String>, next: Subscriptions, start: Start) {
         self.changing = true;
         let teller = self.teller.clone();
         let interest = next.interest();
@@ -115,7 +124,7 @@ impl Machine {
         self.work.push(Box::pin(async move {
             let member = teller.member();
             let result = member.subscribe(interest, start, Box::new(confirm)).await;
-            Outcome::Changed(Box::new(Changed { id, next, result }))
+            Outcome::Changed(Box::new(Changed { id, what, next, result }))
         }));
     }
 
@@ -123,11 +132,16 @@ impl Machine {
         self.changing = false;
         match changed.result {
             Ok(_) => {
+                if changed.what != What::Removing {
+                    self.resume_from = None;
+                }
                 self.subscriptions = changed.next;
                 self.following = true;
                 self.set_reports();
             }
             Err(SubscribeError::Closed) => {}
+            // That took a while, and was not accepted: the next attempt is not made in haste.
+            Err(SubscribeError::Unavailable) if changed.what == What::Opening => return self.open(),
             Err(error @ (SubscribeError::NoTenant | SubscribeError::Busy)) => {
                 tracing::error!(connection_id = self.connection_id, %error, "a subscription could not be made");
                 let refusal = Refusal::new(Code::Internal, "the subscription could not be made");

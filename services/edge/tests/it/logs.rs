@@ -1,5 +1,7 @@
 //! The log stream.
 
+use std::time::Duration;
+
 use serde_json::json;
 use signalbox_edge::limits::Profile;
 use signalbox_identity::Role;
@@ -65,4 +67,20 @@ async fn in_production_a_token_of_the_shown_tenant_is_needed() {
     let mut ann = reader(&edge, &format!("&token={own}")).await;
     edge.append(line("system", "started"));
     assert_eq!(ann.expect("system").await["message"], "started");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_opened_while_the_log_is_out_of_reach_begins_when_it_is_back() {
+    let edge = Edge::start_with(|config| {
+        config.feed.subscribe_timeout = Duration::from_millis(100);
+        config.degraded_after = Duration::from_millis(500);
+    })
+    .await;
+    edge.desk.log.set_down(true);
+    let mut client = reader(&edge, "").await;
+    // By then the first attempt has failed.
+    client.expect("system").await;
+    edge.append(line("monitor", "meanwhile"));
+    edge.desk.log.set_down(false);
+    assert_eq!(client.find("monitor").await["message"], "meanwhile");
 }

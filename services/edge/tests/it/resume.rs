@@ -123,3 +123,26 @@ async fn a_second_subscription_replays_only_what_is_new() {
     edge.append(status_change("web-1", "active", "stopped"));
     assert_eq!(client.expect("event").await["data"]["new_status"], "stopped", "nothing was sent twice");
 }
+
+#[tokio::test]
+async fn a_subscription_that_failed_does_not_use_up_the_cursor_of_the_url() {
+    let edge = Edge::start_with(|config| {
+        config.feed.subscribe_timeout = std::time::Duration::from_millis(100);
+    })
+    .await;
+    let begin = edge.desk.log.cursor("dev", 0);
+    edge.append(status_change("web-1", "pending", "active"));
+    edge.desk.log.set_down(true);
+    let url = edge.url(&format!("/api/v1/ws?token={}&cursor={begin}", token("ann", Role::Viewer)));
+    let mut client = Client::connect(&url).await;
+    client.find("connection_pool_info").await;
+    let subscribe = json!({"type": "subscribe", "data": {"events": ["agent_status"]}});
+    client.send(&subscribe).await;
+    client.find("subscription_error").await;
+    edge.desk.log.set_down(false);
+    client.send(&subscribe).await;
+    while client.next().await["type"] != "subscription_confirmed" {
+        client.send(&subscribe).await;
+    }
+    assert_eq!(client.find("agent_status").await["data"]["new_status"], "active");
+}

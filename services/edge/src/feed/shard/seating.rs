@@ -73,8 +73,9 @@ impl Shard {
         let stream_key = self.stream_of(&lease);
         let stream = &mut self.streams[stream_key];
         let Some(head) = stream.log.as_ref().and(lease.tail().log()).map(|log| log.head) else {
-            self.seats[key].waiting = Some(subscribe);
-            stream.waiting.push(key);
+            if self.seats[key].waiting.replace(subscribe).is_none() {
+                stream.waiting.push(key);
+            }
             return;
         };
         match subscribe.start {
