@@ -122,6 +122,7 @@ impl Server {
             client_address: ClientAddress::new(config.trusted_proxies.clone()),
             places: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             sessions: sessions.clone(),
+            http_life: config.timing().http_life,
             drain: drain.clone(),
             cut: stop.clone(),
         };

@@ -50,6 +50,8 @@ pub struct Timing {
     pub status: Duration,
     /// How long the client's answer to a close frame is waited for.
     pub close_linger: Duration,
+    /// How long an HTTP connection lasts that has not become a WebSocket.
+    pub http_life: Duration,
     /// Over how long the closes of all connections are spread when the server stops.
     pub drain_window: Duration,
 }
@@ -63,6 +65,7 @@ impl Default for Timing {
             metrics: Duration::from_secs(5),
             status: Duration::from_secs(30),
             close_linger: Duration::from_secs(3),
+            http_life: Duration::from_secs(300),
             drain_window: Duration::from_secs(10),
         }
     }

@@ -34,6 +34,8 @@ const HEAD_LEN_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long to wait after a failure to accept, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the answer under way may still take when an HTTP connection has lasted long enough.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every connection needs. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub(super) struct Door {
     pub(super) origins: Arc<[String]>,
     pub(super) client_address: ClientAddress,
     pub(super) places: Arc<Semaphore>,
+    /// How long an HTTP connection lasts: a client that asks and does not read holds no place for ever.
+    pub(super) http_life: Duration,
     pub(super) sessions: TaskTracker,
     pub(super) drain: CancellationToken,
     /// The end of patience with connections that do not end by themselves.
@@ -94,7 +98,7 @@ impl Door {
 
     async fn serve(self, visit: Visit, stream: TcpStream) {
         let peer = visit.peer;
-        let (drain, cut) = (self.drain.clone(), self.cut.clone());
+        let (drain, cut, http_life) = (self.drain.clone(), self.cut.clone(), self.http_life);
         let (door, visit) = (Arc::new(self), Arc::new(visit));
         let service = service_fn(move |request| {
             let (door, visit) = (Arc::clone(&door), Arc::clone(&visit));
@@ -111,6 +115,10 @@ impl Door {
             tokio::select! {
                 served = connection.as_mut() => return served,
                 () = drain.cancelled() => connection.as_mut().graceful_shutdown(),
+                () = tokio::time::sleep(http_life) => {
+                    connection.as_mut().graceful_shutdown();
+                    return tokio::time::timeout(LAST_ANSWER_TIMEOUT, connection).await.unwrap_or(Ok(()));
+                }
             }
             connection.await
         };

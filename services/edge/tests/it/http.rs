@@ -1,5 +1,7 @@
 //! The edge over plain HTTP, and handshakes that are none.
 
+use std::time::Duration;
+
 use serde_json::json;
 use signalbox_edge::{Config, Error, Server, limits::Profile};
 use signalbox_identity::{Role, TokenConfig};
@@ -103,4 +105,13 @@ async fn a_taken_port_is_named_with_its_flag() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("the port was taken"),
     }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_and_never_reads_does_not_keep_its_place() {
+    let edge = Edge::start_with(|config| config.timing.http_life = Duration::from_millis(100)).await;
+    let mut stream = TcpStream::connect(edge.addresses.main).await.expect("the edge listens");
+    let requests = "GET / HTTP/1.1\r\nHost: edge\r\n\r\n".repeat(100);
+    let asked = async { while stream.write_all(requests.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), asked).await.expect("the edge gives up on it");
 }
