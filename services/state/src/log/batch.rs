@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use signalbox_proto::v1;
@@ -21,9 +21,6 @@ use crate::{
     store::{self, idempotency::Answer, tenants::Bounds},
     watch::Hub,
 };
-
-/// How soon a caller may try again when the database could not be reached.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What one lane works with.
 pub(super) struct Lane {
@@ -315,14 +312,14 @@ fn fail(jobs: Vec<Box<dyn Job>>, failure: &Failure) {
             Error::later(
                 Code::Unavailable,
                 "the database cannot be reached; nothing was written",
-                RETRY_AFTER,
+                store::RETRY_AFTER,
             )
         }
         Failure::During(error) => {
             tracing::warn!(%error, "the answer to a commit was lost");
             let message =
                 "the database went away during the commit; repeat the call with its idempotency key";
-            Error::later(Code::Unavailable, message, RETRY_AFTER)
+            Error::later(Code::Unavailable, message, store::RETRY_AFTER)
         }
     };
     for job in jobs {

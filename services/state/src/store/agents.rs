@@ -288,6 +288,19 @@ pub(crate) struct Orphan {
     pub(crate) session_epoch: u64,
 }
 
+struct OrphanRow {
+    tenant_id: String,
+    agent_id: String,
+    session_epoch: i64,
+}
+
+impl OrphanRow {
+    fn read(self) -> Result<Orphan, sqlx::Error> {
+        let session_epoch = unsigned(self.session_epoch)?;
+        Ok(Orphan { tenant_id: self.tenant_id, agent_id: self.agent_id, session_epoch })
+    }
+}
+
 /// Agents whose session is held by another replica than `own`, one whose lease ended before `now` or that is
 /// not known at all.
 pub(crate) async fn orphans(
@@ -296,7 +309,8 @@ pub(crate) async fn orphans(
     now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Orphan>, sqlx::Error> {
-    sqlx::query!(
+    sqlx::query_as!(
+        OrphanRow,
         "SELECT tenant_id, agent_id, session_epoch FROM agents a
          WHERE connectivity = 'connected' AND replica_id IS DISTINCT FROM $3
            AND NOT EXISTS (SELECT FROM replicas r WHERE r.replica_id = a.replica_id AND r.lease_until > $1)
@@ -308,10 +322,7 @@ pub(crate) async fn orphans(
     .fetch_all(executor)
     .await?
     .into_iter()
-    .map(|row| {
-        let session_epoch = unsigned(row.session_epoch)?;
-        Ok(Orphan { tenant_id: row.tenant_id, agent_id: row.agent_id, session_epoch })
-    })
+    .map(OrphanRow::read)
     .collect()
 }
 
@@ -321,7 +332,8 @@ pub(crate) async fn away(
     since: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Orphan>, sqlx::Error> {
-    sqlx::query!(
+    sqlx::query_as!(
+        OrphanRow,
         "SELECT tenant_id, agent_id, session_epoch FROM agents
          WHERE connectivity = 'disconnected' AND disconnected_at < $1
          LIMIT $2",
@@ -331,9 +343,6 @@ pub(crate) async fn away(
     .fetch_all(executor)
     .await?
     .into_iter()
-    .map(|row| {
-        let session_epoch = unsigned(row.session_epoch)?;
-        Ok(Orphan { tenant_id: row.tenant_id, agent_id: row.agent_id, session_epoch })
-    })
+    .map(OrphanRow::read)
     .collect()
 }
