@@ -102,6 +102,8 @@ impl Calls {
             page_size: page.size,
             page_token: page.token.clone(),
             attributes: attributes.iter().map(attribute).collect(),
+            states: Vec::new(),
+            agent_id: String::new(),
         };
         let mut client = ResourceServiceClient::new(self.channel.clone());
         let response = self.bounded(client.list_resources(self.request(caller, request)?)).await?;

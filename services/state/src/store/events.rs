@@ -88,6 +88,7 @@ pub(crate) async fn read(
             data: Bytes::from(row.data),
             change_end: unsigned(row.change_end)?,
             attributes: attributes(&row.attributes)?,
+            delta: None,
         })
     })
     .collect()
@@ -130,6 +131,7 @@ pub(crate) fn to_wire(tenant_id: &str, event: &NewEvent, committed_at: OffsetDat
             .iter()
             .map(|(name, values)| ((*name).to_owned(), v1::AttributeValues { values: values.clone() }))
             .collect(),
+        delta: None,
     }
 }
 

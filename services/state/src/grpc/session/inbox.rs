@@ -68,6 +68,7 @@ fn note(ack: &mut v1::Ack, sequence: u64, accepted: Accepted) {
             code: refusal.code,
             field: refusal.field,
             message: refusal.message,
+            item: None,
         });
     }
 }
