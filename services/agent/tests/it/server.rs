@@ -116,7 +116,6 @@ impl Session {
     pub(crate) async fn refuse(&self, sequence: u64, field: &str, message: &str) {
         let rejection = Rejection {
             item: None,
-            item: None,
             sequence,
             code: "INVALID_ARGUMENT".into(),
             field: field.into(),
