@@ -127,16 +127,25 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Io`] when it cannot be written; the ledger is then as it was before.
+    /// [`LedgerError::Io`] when it cannot be written. What was to begin is then not remembered; what has ended is,
+    /// as long as the agent lives.
     pub(crate) fn put(&mut self, id: &str, stage: Stage) -> Result<(), LedgerError> {
+        let stage = match stage {
+            Stage::Reported(outcome) => Stage::Reported(outcome.shortened()),
+            stage => stage,
+        };
         let record = Record { id: id.to_owned(), stage };
-        if let Some(file) = &mut self.file {
+        let written = match &mut self.file {
             // What the server has already is only told once more if this is lost.
-            let must_last = !matches!(record.stage, Stage::Reported(_));
-            file.append(&record, must_last)?;
+            Some(file) => file.append(&record, !matches!(record.stage, Stage::Reported(_))),
+            None => Ok(()),
+        };
+        if written.is_ok() || record.stage.has_ended() {
+            self.remember(record);
         }
-        self.remember(record);
-        self.compact_when_long()
+        written?;
+        self.compact_when_long();
+        Ok(())
     }
 
     /// Ends what an earlier run of the agent left open, and says how everything ended that the server may not
@@ -174,11 +183,13 @@ impl Ledger {
         }
     }
 
-    fn compact_when_long(&mut self) -> Result<(), LedgerError> {
-        if self.file.as_ref().is_some_and(LedgerFile::is_long) {
-            return self.compact();
+    /// A file that cannot be replaced is as good as before, only longer.
+    fn compact_when_long(&mut self) {
+        if self.file.as_ref().is_some_and(LedgerFile::is_long)
+            && let Err(error) = self.compact()
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the ledger of commands grows");
         }
-        Ok(())
     }
 
     fn compact(&mut self) -> Result<(), LedgerError> {
@@ -286,6 +297,29 @@ mod tests {
         assert_eq!(ledger.stage("open"), Some(&Stage::Started));
         assert_eq!((ledger.stage("5").is_some(), ledger.stage("6").is_some()), (false, true));
         assert_eq!(ledger.unreported(), ["open"]);
+    }
+
+    #[test]
+    fn what_the_server_knows_is_kept_without_its_large_result() {
+        let mut ledger = Ledger::open(None, "web-1").unwrap();
+        let large = Outcome::of(Ok(object(json!({"text": "x".repeat(60_000)}))));
+        ledger.put("a", Stage::Ended(large.clone())).unwrap();
+        assert_eq!(ledger.stage("a"), Some(&Stage::Ended(large.clone())));
+        ledger.put("a", Stage::Reported(large.clone())).unwrap();
+        let Some(Stage::Reported(kept)) = ledger.stage("a") else { panic!("expected it to be reported") };
+        let kept = serde_json::to_string(kept).unwrap();
+        assert!(kept.contains("SUCCEEDED") && kept.contains("60011") && kept.len() < 200, "{kept}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_may_not_begin_but_has_ended_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = open(&dir).unwrap();
+        ledger.put("a", Stage::Started).unwrap();
+        ledger.file.as_mut().unwrap().fail_from_now_on();
+        assert!(ledger.put("b", Stage::Received).is_err());
+        assert!(ledger.put("a", Stage::Ended(done())).is_err());
+        assert_eq!((ledger.stage("a"), ledger.stage("b")), (Some(&Stage::Ended(done())), None));
     }
 
     #[test]
