@@ -121,11 +121,12 @@ pub(crate) fn idempotency_key() -> String {
 }
 
 fn endpoint(url: &str, rpc_timeout: Duration) -> Result<Endpoint, Error> {
-    let malformed = || Error::Url { given: url.into() };
+    let malformed = || Error::Url { given: without_credential(url) };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| malformed())?;
     let uri = endpoint.uri();
     // Without TLS in this program, the token must not be sent as if it were there.
-    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
+    let has_credential = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) || has_credential {
         return Err(malformed());
     }
     endpoint.user_agent(concat!("signalbox/", env!("CARGO_PKG_VERSION"))).map_err(|_| malformed()).map(
@@ -139,9 +140,29 @@ fn endpoint(url: &str, rpc_timeout: Duration) -> Result<Endpoint, Error> {
     )
 }
 
+/// An address as it may be shown: a password that somebody put in front of the host is no part of it.
+fn without_credential(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((before, host)) => {
+            let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
+            format!("{scheme}…@{host}")
+        }
+        None => url.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_neither_used_nor_shown() {
+        for url in ["http://ann:hush@host:1", "https://ann:hush@host", "ann:hush@host", "http://a:h@ush@host"]
+        {
+            let error = endpoint(url, CONNECT_TIMEOUT_MAX).unwrap_err().to_string();
+            assert!(error.contains("…@host") && !error.contains("hush") && !error.contains("ann"), "{error}");
+        }
+    }
 
     #[test]
     fn an_address_has_the_scheme_http_and_a_host() {

@@ -150,7 +150,8 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
         };
         let page = client.call(WHAT, client.commands().list_commands(request)).await?;
         commands.extend(page.commands);
-        first = first.or(page.cursor);
+        // The first page's, even if it has none: what happened before a later page was read is news.
+        first.get_or_insert(page.cursor);
         page_token = page.next_page_token;
         if page_token.is_empty() || commands.len() >= args.limit as usize {
             break;
@@ -164,7 +165,7 @@ async fn list(client: &Client, args: ListArgs, output: &mut Output) -> Result<()
         note(format_args!("there are older commands; --limit {} shows the newest of them", args.limit));
     }
     if output.is_json() {
-        let cursor = first.map(|cursor| cursor.to_string());
+        let cursor = first.flatten().map(|cursor| cursor.to_string());
         return output.document(&View {
             commands: commands.iter().map(CommandView::from).collect(),
             cursor,

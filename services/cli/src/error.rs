@@ -92,10 +92,15 @@ impl Error {
             Self::NoAnswer { .. } => "allow more time with --rpc-timeout; what was asked may have been done".into(),
             Self::Refused { status, url, .. } => return refusal_remedy(status, url),
             Self::CursorGone { oldest, head, .. } => {
-                let (oldest, head) = (oldest.as_ref()?, head.as_ref()?);
-                format!("the oldest cursor is {oldest}, the newest {head}; give one of them as --cursor")
+                let head = head.as_ref()?;
+                match oldest {
+                    Some(oldest) => {
+                        format!("the oldest cursor is {oldest}, the newest {head}; give one of them as --cursor")
+                    }
+                    None => format!("the newest cursor is {head}; give it as --cursor"),
+                }
             }
-            Self::Url { given } if given.starts_with("https://") => {
+            Self::Url { given } if given.to_ascii_lowercase().starts_with("https://") => {
                 "this program does not speak TLS; use a tunnel or a proxy on this machine".into()
             }
             Self::PublishStopped { source, .. } => return source.remedy(),

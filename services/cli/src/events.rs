@@ -17,7 +17,7 @@ use crate::{
     output::{
         Output,
         event::{EventView, event_line},
-        note,
+        note, plain,
     },
 };
 
@@ -45,7 +45,7 @@ async fn tail(client: Client, args: TailArgs, output: &mut Output) -> Result<(),
         None => args.cursor.clone(),
     };
     let mut follow = Follow::start(client, after).await?;
-    note(format_args!("following the log after {}", follow.after()));
+    note(format_args!("following the log after {}", plain(&follow.after().to_string())));
     let mut left = args.count.unwrap_or(u64::MAX);
     loop {
         let batch = follow.next_for_reader().await?;

@@ -58,7 +58,7 @@ enum Broken {
     /// For good: another attempt would end in the same way.
     Ended(Error),
     /// It may be resumed.
-    Lost { why: String, retry_after: Option<Duration> },
+    Lost(Box<Status>),
     /// It did not begin in time; it may be tried again.
     Silent,
 }
@@ -69,7 +69,7 @@ impl Follow {
     pub(crate) async fn start(client: Client, after: Option<Cursor>) -> Result<Self, Error> {
         let (stream, started) = open(&client, after).await.map_err(|broken| match broken {
             Broken::Ended(error) => error,
-            Broken::Lost { why, .. } => client.refused(WHAT, Status::unavailable(why)),
+            Broken::Lost(status) => client.refused(WHAT, *status),
             Broken::Silent => client.silent(WHAT),
         })?;
         Ok(Self { client, after: started, stream: Some(stream), backoff: backoff() })
@@ -109,31 +109,42 @@ impl Follow {
                 Ok(Some(batch)) => return Ok(batch),
                 Ok(None) => {}
                 Err(Broken::Ended(error)) => return Err(error),
-                Err(Broken::Lost { why, retry_after }) => self.wait(&why, retry_after).await,
-                Err(Broken::Silent) => self.wait("no answer", None).await,
+                Err(Broken::Lost(status)) => self.wait(&status).await,
+                Err(Broken::Silent) => self.wait(&Status::deadline_exceeded("no answer")).await,
             }
         }
     }
 
     async fn resume(&mut self) -> Result<(), Broken> {
         let (stream, started) = open(&self.client, Some(self.after.clone())).await?;
+        self.is_of_this_log(&started)?;
         if started != self.after {
-            let why = format!("the server resumes after {started} instead of {}", self.after);
-            return Err(Broken::Lost { why, retry_after: None });
+            return Err(lost(format!("the server resumes after {started} instead of {}", self.after)));
         }
         self.stream = Some(stream);
-        note(format_args!("reconnected; resuming after {}", self.after));
+        note(format_args!("reconnected; resuming after {}", plain(&self.after.to_string())));
         Ok(())
     }
 
-    async fn wait(&mut self, why: &str, retry_after: Option<Duration>) {
+    /// A position in another log than the one that is followed says that this one is no more: to wait for it would
+    /// be to wait for ever.
+    fn is_of_this_log(&self, position: &Cursor) -> Result<(), Broken> {
+        if position.epoch == self.after.epoch {
+            return Ok(());
+        }
+        let (reason, head) = ("other_epoch".into(), Some(position.clone()));
+        Err(Broken::Ended(Error::CursorGone { reason, oldest: None, head }))
+    }
+
+    async fn wait(&mut self, status: &Status) {
         self.stream = None;
-        let wait = self.backoff.next().unwrap_or(BACKOFF_MAX).max(retry_after.unwrap_or_default());
+        let asked = status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default();
+        let wait = self.backoff.next().unwrap_or(BACKOFF_MAX).max(asked.min(BACKOFF_MAX));
         note(format_args!(
             "connection lost ({}); reconnecting in {:.1}s to resume after {}",
-            plain(why),
+            plain(status.message()),
             wait.as_secs_f64(),
-            self.after
+            plain(&self.after.to_string())
         ));
         tokio::time::sleep(wait).await;
     }
@@ -142,7 +153,8 @@ impl Follow {
         match response {
             Some(Response::Events(range)) => self.advance(range),
             Some(Response::Progress(cursor)) => {
-                if cursor.epoch == self.after.epoch && cursor.revision > self.after.revision {
+                self.is_of_this_log(&cursor)?;
+                if cursor.revision > self.after.revision {
                     return Err(hole(&self.after, cursor.revision));
                 }
                 self.backoff = backoff();
@@ -202,7 +214,7 @@ async fn open(client: &Client, after: Option<Cursor>) -> Result<(Stream, Cursor)
 async fn receive(client: &Client, stream: &mut Stream) -> Result<Option<Response>, Broken> {
     match stream.responses.message().await {
         Ok(Some(message)) => Ok(message.response),
-        Ok(None) => Err(Broken::Lost { why: "the server ended the stream".into(), retry_after: None }),
+        Ok(None) => Err(lost("the server ended the stream")),
         Err(status) => Err(broken(client, status)),
     }
 }
@@ -219,21 +231,16 @@ fn broken(client: &Client, status: Status) -> Broken {
         | Code::FailedPrecondition
         | Code::OutOfRange
         | Code::Unimplemented => Broken::Ended(client.refused(WHAT, status)),
-        _ => Broken::Lost {
-            retry_after: status
-                .get_details_retry_info()
-                .and_then(|info| info.retry_delay)
-                .map(|at| at.min(BACKOFF_MAX)),
-            why: status.message().into(),
-        },
+        _ => Broken::Lost(Box::new(status)),
     }
 }
 
 fn hole(after: &Cursor, revision: u64) -> Broken {
-    Broken::Lost {
-        why: format!("the stream stepped from {} to {revision}", after.revision),
-        retry_after: None,
-    }
+    lost(format!("the stream stepped from {} to {revision}", after.revision))
+}
+
+fn lost(why: impl Into<String>) -> Broken {
+    Broken::Lost(Box::new(Status::unavailable(why)))
 }
 
 fn cursor_gone(gone: OutOfRange) -> Error {

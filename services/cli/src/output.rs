@@ -81,10 +81,34 @@ pub(crate) async fn reader_gone() -> Error {
     std::future::pending().await
 }
 
-/// Writes to standard output past the filter for colours, which would take certain characters for theirs.
+/// Writes JSON to standard output past the filter for colours, which would take certain characters for theirs.
 fn verbatim(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Error::Write)
+    writeln!(stdout, "{}", escaped(text)).and_then(|()| stdout.flush()).map_err(Error::Write)
+}
+
+/// The same JSON, with what would steer a terminal escaped: JSON itself asks that only of the first 32 characters.
+/// Those meant here stand in strings, where an escape is the same character.
+fn escaped(json: &str) -> Cow<'_, str> {
+    let hidden = |c: char| steers(c) && c != '\n';
+    if !json.chars().any(hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if hidden(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Besides control characters: what turns the direction of the text around, and what ends a line. All are in the
+/// basic plane.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Tells something to people who may be looking on: on standard error, which is no part of the result.
@@ -96,11 +120,6 @@ pub(crate) fn note(text: impl Display) {
 /// A text that comes from elsewhere, with its control characters made visible: it cannot steer the terminal, nor
 /// pretend to be several lines.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    // Besides control characters: what turns the direction of the text around, and what ends a line.
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     if !text.chars().any(steers) {
         return Cow::Borrowed(text);
     }
@@ -159,7 +178,23 @@ mod tests {
         assert_eq!(shortened("äöüß", 3), "äö…");
     }
 
+    #[test]
+    fn json_keeps_its_lines_and_hides_what_steers_a_terminal() {
+        assert_eq!(
+            escaped("{\n  \"a\": \"ä\u{9b}2J\u{7f}\u{202e}\"\n}"),
+            "{\n  \"a\": \"ä\\u009b2J\\u007f\\u202e\"\n}"
+        );
+    }
+
     proptest! {
+        #[test]
+        fn json_means_the_same_when_escaped(text in any::<String>()) {
+            let json = serde_json::to_string(&text).unwrap();
+            let escaped = escaped(&json);
+            prop_assert!(!escaped.chars().any(steers));
+            prop_assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
+        }
+
         #[test]
         fn no_text_keeps_a_control_character(text in any::<String>()) {
             prop_assert!(!plain(&text).chars().any(char::is_control));

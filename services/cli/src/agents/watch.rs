@@ -15,7 +15,7 @@ use crate::{
         Output,
         agent::AgentView,
         event::{EventView, event_line, snapshot_line},
-        note,
+        note, plain,
     },
 };
 
@@ -65,7 +65,7 @@ pub(crate) async fn watch(client: Client, agents: Vec<String>, output: &mut Outp
         Some(from) => Follow::start(client, Some(from.clone())).await?,
         None => Follow::from_beginning(client).await?,
     };
-    note(format_args!("watching from {}", follow.after()));
+    note(format_args!("watching from {}", plain(&follow.after().to_string())));
     loop {
         let batch = follow.next_for_reader().await?;
         for event in &batch.events {

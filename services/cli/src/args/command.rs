@@ -52,7 +52,7 @@ pub(crate) struct IssueArgs {
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub(crate) selector: Option<String>,
     /// How long it may take from now, to the end of every execution: 100ms to 24h.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = value::milliseconds)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = value::command_timeout)]
     pub(crate) timeout: u32,
     /// Follow the executions until the last has ended; the exit code says how.
     #[arg(long)]

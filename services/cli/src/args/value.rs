@@ -26,6 +26,15 @@ pub(crate) fn milliseconds(text: &str) -> Result<u32, String> {
     u32::try_from(duration(text)?.as_millis()).map_err(|_| "expected less than 49 days".into())
 }
 
+/// Reads how long a command may take, as whole milliseconds: none at all would mean the server's default, which a
+/// wait could not know.
+pub(crate) fn command_timeout(text: &str) -> Result<u32, String> {
+    match milliseconds(text)? {
+        0 => Err("expected at least 1ms".into()),
+        timeout_ms => Ok(timeout_ms),
+    }
+}
+
 /// Reads a time as whole seconds, at least one.
 pub(crate) fn seconds(text: &str) -> Result<u32, String> {
     match u32::try_from(duration(text)?.as_secs()) {
@@ -116,6 +125,8 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
         assert!(milliseconds("60days").is_err());
+        assert_eq!((command_timeout("1ms"), milliseconds("0s")), (Ok(1), Ok(0)));
+        assert!(command_timeout("0s").is_err() && command_timeout("500us").is_err());
         assert!(seconds("900ms").is_err());
         assert!(rpc_timeout("0s").is_err() && rpc_timeout("2h").is_err());
     }

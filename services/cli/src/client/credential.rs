@@ -1,6 +1,11 @@
 //! The token that calls present, and the trace that they belong to. A token is never shown.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fs::{File, Metadata},
+    io::Read as _,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use signalbox_telemetry::{is_traceparent, new_traceparent};
@@ -10,7 +15,10 @@ use tonic::{
     service::Interceptor,
 };
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    output::{note, plain},
+};
 
 const TOKEN_VARIABLE: &str = "SIGNALBOX_TOKEN";
 /// The servers refuse longer tokens.
@@ -72,8 +80,19 @@ pub(crate) fn read_secret(path: &Path) -> Result<SecretString, Error> {
     let failed = |source| Error::Read { path: path.into(), source };
     let mut text = String::new();
     let file = File::open(path).map_err(failed)?;
+    if is_exposed(&file.metadata().map_err(failed)?) {
+        note(format_args!(
+            "warning: everybody on this machine can read the secret in {0}; `chmod 600 {0}` ends that",
+            plain(&path.display().to_string())
+        ));
+    }
     file.take(SECRET_LEN_MAX as u64 + 2).read_to_string(&mut text).map_err(failed)?;
     Ok(text.into())
+}
+
+/// Whether users that have nothing to do with a file can read it, or write to it.
+fn is_exposed(file: &Metadata) -> bool {
+    file.is_file() && file.mode() & 0o006 != 0
 }
 
 fn malformed(origin: &str, got: &'static str) -> Error {

@@ -54,6 +54,13 @@ pub(super) async fn issue_and_wait(
         Ok(ended) => ended?,
         Err(_) => {
             note(format_args!("nothing was heard {} past the deadline", humantime::format_duration(GRACE)));
+            // The log may have been out of reach where the server knows the end: it is asked once.
+            if let Err(error) = course.reread(&client, output).await {
+                if error.exit() == Exit::ReaderGone {
+                    return Err(error);
+                }
+                note(&error);
+            }
         }
     }
     course.verdict()
@@ -102,7 +109,7 @@ impl Course {
         output: &mut Output,
     ) -> Result<(), Error> {
         while !self.is_over() {
-            match follow.next().await {
+            match follow.next_for_reader().await {
                 Ok(batch) => {
                     for event in &batch.events {
                         self.take(event, output)?;

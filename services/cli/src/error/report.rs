@@ -28,7 +28,7 @@ fn describe(error: &Error) -> String {
     }
     details(&mut text, error);
     if let Some(remedy) = error.remedy() {
-        write!(text, "\n  {} {remedy}", "help:".cyan()).expect(INFALLIBLE);
+        write!(text, "\n  {} {}", "help:".cyan(), output::plain(&remedy)).expect(INFALLIBLE);
     }
     text
 }

@@ -19,7 +19,7 @@ use crate::{
 
 /// The servers take at most this many events at once.
 const BATCH_LEN_MAX: usize = 100;
-/// Most bytes of data in a batch: well within what the servers take in one message.
+/// Most bytes of text in a batch: well within what the servers take in one message.
 const BATCH_BYTES_MAX: usize = 2 << 20;
 /// How often a batch is sent again that the server could not take.
 const RETRIES_MAX: usize = 5;
@@ -76,10 +76,14 @@ async fn read(mut lines: Lines, sender: mpsc::Sender<Line>) -> Result<(), Error>
 fn batch_len(lines: &[Line]) -> usize {
     let mut bytes = 0;
     let fit = lines.iter().take_while(|line| {
-        bytes += line.event.as_ref().map_or(0, |event| event.data.len());
+        bytes += line.event.as_ref().map_or(0, text_len);
         bytes <= BATCH_BYTES_MAX
     });
     fit.count().max(1)
+}
+
+fn text_len(event: &EventInput) -> usize {
+    event.data.len() + event.r#type.len() + event.subject.len() + event.agent_id.len()
 }
 
 struct Publisher<'a> {
@@ -93,7 +97,7 @@ struct Publisher<'a> {
 
 impl Publisher<'_> {
     async fn batch(&mut self, lines: Vec<Line>) -> Result<(), Error> {
-        let (mut numbers, mut events) = (Vec::new(), Vec::new());
+        let (mut numbers, mut events) = (Vec::with_capacity(lines.len()), Vec::with_capacity(lines.len()));
         for line in lines {
             match line.event {
                 Ok(event) => {
@@ -103,19 +107,28 @@ impl Publisher<'_> {
                 Err(error) => self.refuse(line.number, &error, "INVALID_ARGUMENT")?,
             }
         }
-        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else { return Ok(()) };
-        let results = self.send(events).await.and_then(|results| {
-            let complete = results.len() == numbers.len();
-            complete
-                .then_some(results)
-                .ok_or(Error::Answer { what: WHAT.into(), problem: "has no result for each event" })
-        });
-        let results = results.map_err(|source| Error::PublishStopped {
-            line: first,
-            published: self.published,
-            unconfirmed: format!("{first} to {last}"),
-            source: Box::new(source),
-        })?;
+        let results = loop {
+            let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else { return Ok(()) };
+            let source = match self.send(events.clone()).await {
+                Ok(results) if results.len() == numbers.len() => break results,
+                Ok(_) => Error::Answer { what: WHAT.into(), problem: "has no result for each event" },
+                Err(error) => match culprit(&error, numbers.len()) {
+                    // Nothing of the batch was logged because of this one: the others go without it.
+                    Some((at, why)) => {
+                        events.remove(at);
+                        self.refuse(numbers.remove(at), without_place(&why), "INVALID_ARGUMENT")?;
+                        continue;
+                    }
+                    None => error,
+                },
+            };
+            return Err(Error::PublishStopped {
+                line: first,
+                published: self.published,
+                unconfirmed: format!("{first} to {last}"),
+                source: Box::new(source),
+            });
+        };
         for (number, result) in numbers.into_iter().zip(results) {
             if result.error.is_empty() && result.code.is_empty() {
                 self.accept(number, result.revision)?;
@@ -179,21 +192,41 @@ impl Publisher<'_> {
 
 /// Without the place in the batch, `events[1].`: it is the line that people know.
 fn without_place(error: &str) -> &str {
-    let rest = error.strip_prefix("events[").and_then(|rest| rest.split_once("]."));
-    rest.filter(|(place, _)| place.bytes().all(|byte| byte.is_ascii_digit())).map_or(error, |(_, rest)| rest)
+    place(error).map_or(error, |(_, rest)| rest)
+}
+
+/// The place in the batch that a text begins with, and what follows it.
+fn place(text: &str) -> Option<(usize, &str)> {
+    let (place, rest) = text.strip_prefix("events[")?.split_once("].")?;
+    Some((place.parse().ok()?, rest))
+}
+
+/// The event for whose sake a batch was refused as a whole, where the refusal names it, and why.
+fn culprit(error: &Error, len: usize) -> Option<(usize, String)> {
+    let Error::Refused { status, .. } = error else { return None };
+    if status.code() != Code::InvalidArgument {
+        return None;
+    }
+    let violations = status.get_details_bad_request()?.field_violations;
+    let at = violations.iter().find_map(|violation| place(&violation.field).map(|(at, _)| at))?;
+    (at < len).then(|| (at, status.message().to_owned()))
 }
 
 /// How long the server asks to wait before another attempt; `None` when another would not help.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::NoAnswer { .. } => Some(Duration::ZERO),
-        // The last two are what a connection that breaks during a call looks like.
-        Error::Refused { status, .. } => match status.code() {
-            Code::Unavailable | Code::ResourceExhausted | Code::Cancelled | Code::Unknown => {
-                Some(status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default())
-            }
-            _ => None,
-        },
+        Error::Refused { status, .. } => {
+            // A connection that breaks during a call has one of several codes, and a source.
+            let is_broken = std::error::Error::source(&**status).is_some();
+            let may_help = matches!(
+                status.code(),
+                Code::Unavailable | Code::ResourceExhausted | Code::Cancelled | Code::Unknown
+            );
+            (may_help || is_broken).then(|| {
+                status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default()
+            })
+        }
         _ => None,
     }
 }
@@ -210,7 +243,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_field_without_its_place_in_the_batch() {
         assert_eq!(without_place("events[12].type: unknown"), "type: unknown");
-        for whole in ["type: unknown", "events[x].type", "events[1]", ""] {
+        for whole in ["type: unknown", "events[x].type", "events[+].type", "events[1]", ""] {
             assert_eq!(without_place(whole), whole);
         }
     }
@@ -219,6 +252,9 @@ mod tests {
     fn a_batch_is_bounded_in_bytes_and_never_empty() {
         assert_eq!(batch_len(&[line(BATCH_BYTES_MAX / 2), line(BATCH_BYTES_MAX / 2), line(1)]), 2);
         assert_eq!(batch_len(&[line(BATCH_BYTES_MAX + 1), line(1)]), 1);
+        let subject = EventInput { subject: "s".repeat(BATCH_BYTES_MAX / 2 + 1), ..EventInput::default() };
+        let wordy = || Line { number: 1, event: Ok(subject.clone()) };
+        assert_eq!(batch_len(&[wordy(), wordy()]), 1, "what is no data counts too");
         assert_eq!(batch_len(&[line(1), Line { number: 2, event: Err("bad".into()) }]), 2);
     }
 }

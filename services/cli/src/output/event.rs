@@ -163,7 +163,7 @@ fn in_brackets(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use signalbox_proto::v1::Agent;
+    use signalbox_proto::v1::{Agent, AttributeValues};
 
     use super::*;
 
@@ -220,6 +220,24 @@ mod tests {
             !text.contains('\n') && text.contains(r#""cursor":"e:7""#) && text.contains(r#""data":{"a":1}"#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_event_in_json_has_every_field() {
+        let severity = AttributeValues { values: vec!["HIGH".into()] };
+        let event = Event {
+            revision: 7,
+            r#type: "incident.created".into(),
+            subject: "inc_1".into(),
+            source: "user/ann".into(),
+            actor: "ann".into(),
+            time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+            data: r#"{"incident":{"id":"inc_1"}}"#.into(),
+            attributes: [("severity".to_owned(), severity)].into(),
+            ..Event::default()
+        };
+        let cursor = Cursor { epoch: "e".into(), revision: 7 };
+        insta::assert_json_snapshot!(EventView::new(&event, &cursor));
     }
 
     #[test]

@@ -99,6 +99,35 @@ async fn a_server_that_tells_nothing_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
+async fn what_the_log_does_not_tell_in_time_is_asked_for_in_the_end() {
+    let house = house().await;
+    house.state().after_issue.push(Box::new(|state| {
+        let command = state.commands.last_mut().unwrap();
+        command.executions[0].set_state(Succeeded);
+    }));
+    let ended =
+        run(&house, &["command", "start", "web-1", "--wait", "--timeout", "100ms", "-o", "json"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(told(&ended, "web-1"), ["QUEUED", "SUCCEEDED"]);
+    assert!(ended.stderr.contains("nothing was heard"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_list_of_commands_is_no_newer_than_its_first_page() {
+    let house = house().await;
+    for _ in 0..2 {
+        assert_eq!(run(&house, &["command", "start", "web-1"]).await.code, 0);
+    }
+    {
+        let mut state = house.state();
+        (state.page_size_max, state.is_new) = (1, true);
+        state.after_pages.push_back(Box::new(|state| state.is_new = false));
+    }
+    let listed = run(&house, &["command", "list", "-o", "json"]).await.json();
+    assert_eq!((listed["commands"].as_array().unwrap().len(), &listed["cursor"]), (2, &Value::Null));
+}
+
+#[tokio::test]
 async fn a_connection_that_is_cut_while_waiting_is_made_again() {
     let house = house().await;
     // After the event that the command was issued and the first step.

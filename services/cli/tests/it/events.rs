@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    house::{Cut, EPOCH, House, How, VIEWER_TOKEN, cursor},
+    house::{Cut, EPOCH, House, How, OTHER_EPOCH, VIEWER_TOKEN, cursor},
     program::{Running, end_of, program_for, run, run_with_input},
 };
 
@@ -122,6 +122,18 @@ async fn a_cursor_whose_history_is_gone_is_told_with_the_oldest_that_is_left() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_replaced_by_another_is_not_waited_for() {
+    for place in [cut(0, How::OtherLog), cut(1, How::OtherLog)] {
+        let house = house_with(4).await;
+        let first = cut(2, How::End);
+        house.state().cuts.extend([first, place]);
+        let ended = run(&house, &["events", "tail", "--cursor", &start(), "--count", "9"]).await;
+        assert_eq!(ended.code, 9, "{ended:?}");
+        assert!(ended.stderr.contains("(other_epoch)") && ended.stderr.contains(OTHER_EPOCH), "{ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_type_that_nobody_knows_is_pointed_out() {
     let house = house_with(1).await;
     let ended =
@@ -180,6 +192,21 @@ async fn lines_that_are_refused_are_named_and_the_others_are_published() {
     keys.dedup();
     assert_eq!(keys.len(), state.published.len(), "each batch has a key of its own");
     assert_eq!(&state.published[0].events[0].data[..], br#"{"n":1.50}"#, "data arrives as it was written");
+}
+
+#[tokio::test]
+async fn an_event_that_spoils_its_batch_is_refused_alone() {
+    let house = House::open().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("events.jsonl");
+    std::fs::write(&file, lines(["log.line", "worse.type", "log.line", "worse.type"])).unwrap();
+    let ended = run(&house, &["events", "publish", "--file", file.to_str().unwrap()]).await;
+    assert_eq!(ended.code, 10, "{ended:?}");
+    for line in [2, 4] {
+        let told = format!("line {line}: time: expected a moment (INVALID_ARGUMENT)\n");
+        assert!(ended.stderr.contains(&told), "{ended:?}");
+    }
+    assert!(ended.stderr.contains("published: 2") && ended.stderr.contains("2 of 4 lines"), "{ended:?}");
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Status, transport::Server};
 
 pub(crate) const EPOCH: &str = "0190c1a2-7b3c-7def-8123-456789abcdef";
+/// Of another log.
+pub(crate) const OTHER_EPOCH: &str = "0191c1a2-7b3c-7def-8123-456789abcdef";
 pub(crate) const ADMIN_TOKEN: &str = "admins-token";
 pub(crate) const VIEWER_TOKEN: &str = "viewers-token";
 
@@ -82,6 +84,8 @@ pub(crate) enum How {
     Repeat,
     /// The log is compacted up to here first.
     Compaction(u64),
+    /// A position in another log is told: at once where nothing is to come before it.
+    OtherLog,
 }
 
 impl State {

@@ -1,5 +1,7 @@
 //! Tokens: issued by the service, signed here, presented from the environment or a file.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::json;
 use signalbox_identity::{Keys, Role, TokenConfig};
 use signalbox_telemetry::{is_traceparent, now};
@@ -85,8 +87,13 @@ async fn a_token_file_goes_before_the_environment() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("token");
     std::fs::write(&file, format!("{VIEWER_TOKEN}\n")).unwrap();
-    let ended = run(&house, &["whoami", "-o", "json", "--token-file", file.to_str().unwrap()]).await;
-    assert_eq!(ended.json()["role"], "viewer", "{ended:?}");
+    for (mode, is_exposed) in [(0o600, false), (0o640, false), (0o644, true)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let ended = run(&house, &["whoami", "-o", "json", "--token-file", file.to_str().unwrap()]).await;
+        assert_eq!(ended.json()["role"], "viewer", "{ended:?}");
+        assert_eq!(ended.stderr.contains("chmod 600"), is_exposed, "{ended:?}");
+        assert!(!ended.stderr.contains(VIEWER_TOKEN), "{ended:?}");
+    }
     let missing = run(&house, &["whoami", "--token-file", "/nonexistent/token"]).await;
     assert_eq!(missing.code, 2, "{missing:?}");
     assert!(missing.stderr.contains("/nonexistent/token"), "{missing:?}");

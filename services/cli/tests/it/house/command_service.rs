@@ -99,7 +99,7 @@ impl CommandService for Shared {
     ) -> Result<Response<v1::ListCommandsResponse>, Status> {
         self.called(&request).await;
         let asked = request.into_inner();
-        let state = self.state();
+        let mut state = self.state();
         let page_size = state.page_size_max.min(asked.page_size as usize);
         let start: usize = asked.page_token.parse().unwrap_or(0);
         let of_agent = |command: &&Command| {
@@ -110,11 +110,11 @@ impl CommandService for Shared {
         let commands = all.iter().skip(start).take(page_size).map(|&command| command.clone()).collect();
         let end = start + page_size;
         let next_page_token = if end < all.len() { end.to_string() } else { String::new() };
-        Ok(Response::new(v1::ListCommandsResponse {
-            commands,
-            next_page_token,
-            cursor: Some(state.cursor()),
-        }))
+        let cursor = (!state.is_new).then(|| state.cursor());
+        if let Some(change) = state.after_pages.pop_front() {
+            change(&mut state);
+        }
+        Ok(Response::new(v1::ListCommandsResponse { commands, next_page_token, cursor }))
     }
 
     async fn cancel_command(

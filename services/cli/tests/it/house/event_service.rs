@@ -1,7 +1,9 @@
-//! Takes events, but for those of types that begin with `bad`.
+//! Takes events, but for those of types that begin with `bad`. One of a type that begins with `worse` keeps its
+//! whole batch from being taken.
 
 use signalbox_proto::v1::{self, EventInput, PublishResult, event_service_server::EventService};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Shared, State, may_change};
 
@@ -19,6 +21,13 @@ impl EventService for Shared {
                 "events: expected 1 to 100, got {}",
                 asked.events.len()
             )));
+        }
+        if let Some(at) = asked.events.iter().position(|event| event.r#type.starts_with("worse")) {
+            let field = format!("events[{at}].time");
+            let message = format!("{field}: expected a moment");
+            let mut details = ErrorDetails::new();
+            details.add_bad_request_violation(field, &message);
+            return Err(Status::with_error_details(Code::InvalidArgument, message, details));
         }
         self.change(|state| {
             let is_repeat = state.published.iter().any(|known| known == &asked);

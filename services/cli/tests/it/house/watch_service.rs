@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Cut, EPOCH, How, Shared, State, cursor};
+use super::{Cut, EPOCH, How, OTHER_EPOCH, Shared, State, cursor};
 
 type Outbox = mpsc::Sender<Result<WatchResponse, Status>>;
 
@@ -65,7 +65,11 @@ async fn serve(shared: &Shared, after: Option<Cursor>, outbox: &Outbox) {
             state.oldest = *oldest;
         }
         let position = after.as_ref().map_or(state.head(), |after| after.revision);
-        (position, cut, first(&state, after.as_ref(), position))
+        let mut first = first(&state, after.as_ref(), position);
+        if let (Some(Cut { after: 0, how: How::OtherLog }), Body::Started(started)) = (&cut, &mut first) {
+            started.after = Some(elsewhere(position));
+        }
+        (position, cut, first)
     };
     let is_gone = matches!(first, Body::OutOfRange(_));
     shared.watches.send_modify(|begun| *begun += 1);
@@ -99,6 +103,11 @@ async fn serve(shared: &Shared, after: Option<Cursor>, outbox: &Outbox) {
                     return;
                 }
             }
+            Some(How::OtherLog) => {
+                if send(outbox, Body::Progress(elsewhere(position))).await.is_err() {
+                    return;
+                }
+            }
             Some(How::Compaction(_)) | None => {}
         }
         sent += 1;
@@ -127,6 +136,10 @@ fn first(state: &State, after: Option<&Cursor>, position: u64) -> Body {
             oldest: state.oldest,
         }),
     }
+}
+
+fn elsewhere(revision: u64) -> Cursor {
+    Cursor { epoch: OTHER_EPOCH.into(), revision }
 }
 
 fn range(event: Event) -> Body {
