@@ -1,20 +1,43 @@
 //! Agents and the commands they carry out.
 
-use crate::{EventType, change, occurrence};
+use crate::{EventType, event_type::Origin};
 
-pub(crate) const EVENT_TYPES: &[EventType] = &[
-    change("agent.created", &[], "An agent was registered."),
-    change("agent.updated", &[], "Fields of an agent changed; each with its old and new value."),
-    change("agent.deleted", &[], "An agent was forgotten."),
-    change("agent.status_change", &[], "An agent's word on its program changed."),
-    change("agent.connectivity_change", &[], "The server's observation of an agent's session changed."),
-    change("agent.error", &[], "An agent's program failed."),
-    change("command.issued", &[], "A command for an agent became durable."),
-    change("command.updated", &[], "A command got further at an agent."),
-    change(
-        "command.cancel_requested",
-        &[],
-        "Somebody asked to take back a command that an agent already has.",
-    ),
-    occurrence("log.line", &[], "A line of a log, with category, message and data."),
-];
+pub(crate) fn event_types() -> Vec<EventType> {
+    vec![
+        EventType::open("agent.created", Origin::Change, &[], "An agent was registered."),
+        EventType::open(
+            "agent.updated",
+            Origin::Change,
+            &[],
+            "Fields of an agent changed; each with its old and new value.",
+        ),
+        EventType::open("agent.deleted", Origin::Change, &[], "An agent was forgotten."),
+        EventType::open(
+            "agent.status_change",
+            Origin::Change,
+            &[],
+            "An agent's word on its program changed.",
+        ),
+        EventType::open(
+            "agent.connectivity_change",
+            Origin::Change,
+            &[],
+            "The server's observation of an agent's session changed.",
+        ),
+        EventType::open("agent.error", Origin::Change, &[], "An agent's program failed."),
+        EventType::open("command.issued", Origin::Change, &[], "A command for an agent became durable."),
+        EventType::open("command.updated", Origin::Change, &[], "A command got further at an agent."),
+        EventType::open(
+            "command.cancel_requested",
+            Origin::Change,
+            &[],
+            "Somebody asked to take back a command that an agent already has.",
+        ),
+        EventType::open(
+            "log.line",
+            Origin::Occurrence,
+            &[],
+            "A line of a log, with category, message and data.",
+        ),
+    ]
+}

@@ -1,12 +1,19 @@
 //! The knowledge graph: entities and relationships.
 
-use crate::{Attribute::Type, EventType, change};
+use crate::{Attribute::Type, EventType, event_type::Origin};
 
-pub(crate) const EVENT_TYPES: &[EventType] = &[
-    change("entity.created", &[Type], "An entity was added to the graph."),
-    change("entity.updated", &[Type], "Fields of an entity changed."),
-    change("entity.deleted", &[Type], "An entity was removed from the graph."),
-    change("relationship.created", &[], "Two entities were related."),
-    change("relationship.updated", &[], "Fields of a relationship changed."),
-    change("relationship.deleted", &[], "A relationship was removed from the graph."),
-];
+pub(crate) fn event_types() -> Vec<EventType> {
+    vec![
+        EventType::open("entity.created", Origin::Change, &[Type], "An entity was added to the graph."),
+        EventType::open("entity.updated", Origin::Change, &[Type], "Fields of an entity changed."),
+        EventType::open("entity.deleted", Origin::Change, &[Type], "An entity was removed from the graph."),
+        EventType::open("relationship.created", Origin::Change, &[], "Two entities were related."),
+        EventType::open("relationship.updated", Origin::Change, &[], "Fields of a relationship changed."),
+        EventType::open(
+            "relationship.deleted",
+            Origin::Change,
+            &[],
+            "A relationship was removed from the graph.",
+        ),
+    ]
+}

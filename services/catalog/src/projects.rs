@@ -1,10 +1,32 @@
 //! Generated projects and their validation.
 
-use crate::{Attribute::Project, EventType, change};
+use crate::{Attribute::Project, EventType, event_type::Origin};
 
-pub(crate) const EVENT_TYPES: &[EventType] = &[
-    change("project.progress", &[Project], "The generation of a project got further."),
-    change("project.completed", &[Project], "The generation of a project ended."),
-    change("validation.progress", &[Project], "The validation of a project got further."),
-    change("validation.completed", &[Project], "The validation of a project ended."),
-];
+pub(crate) fn event_types() -> Vec<EventType> {
+    vec![
+        EventType::open(
+            "project.progress",
+            Origin::Change,
+            &[Project],
+            "The generation of a project got further.",
+        ),
+        EventType::open(
+            "project.completed",
+            Origin::Change,
+            &[Project],
+            "The generation of a project ended.",
+        ),
+        EventType::open(
+            "validation.progress",
+            Origin::Change,
+            &[Project],
+            "The validation of a project got further.",
+        ),
+        EventType::open(
+            "validation.completed",
+            Origin::Change,
+            &[Project],
+            "The validation of a project ended.",
+        ),
+    ]
+}

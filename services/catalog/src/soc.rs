@@ -1,27 +1,59 @@
 //! The security operations centre: alerts, cases, investigations, detections, behaviour, decoys, playbooks.
 
-use crate::{Attribute::Severity, EventType, change, occurrence};
+use crate::{Attribute::Severity, EventType, event_type::Origin};
 
-pub(crate) const EVENT_TYPES: &[EventType] = &[
-    change("alert.created", &[Severity], "A new alert was ingested."),
-    change("alert.updated", &[Severity], "Status or severity of an alert changed."),
-    change("alert.assigned", &[Severity], "An alert was assigned to an analyst."),
-    change("case.created", &[Severity], "A case was opened."),
-    change("case.updated", &[Severity], "Fields of a case changed."),
-    change("case.closed", &[Severity], "A case was closed."),
-    occurrence("case.comment", &[], "A comment was added to a case."),
-    change("investigation.started", &[], "An agent began to investigate."),
-    change("investigation.step", &[], "An intermediate step of reasoning."),
-    change("investigation.finding", &[], "A finding was added to the case."),
-    change("investigation.completed", &[], "An investigation ended."),
-    change("investigation.error", &[], "An investigation failed."),
-    occurrence("detection.triggered", &[Severity], "A rule fired."),
-    occurrence("detection.suppressed", &[Severity], "A detection was suppressed by a rule."),
-    occurrence("ueba.anomaly", &[Severity], "Someone or something behaved unlike itself."),
-    occurrence("ueba.baseline_updated", &[], "What counts as usual behaviour was computed anew."),
-    occurrence("honeytoken.touched", &[Severity], "A decoy credential was used."),
-    change("playbook.started", &[], "The execution of a playbook began."),
-    change("playbook.step", &[], "A step of a playbook was completed."),
-    change("playbook.completed", &[], "A playbook ended."),
-    change("playbook.failed", &[], "A playbook failed."),
-];
+pub(crate) fn event_types() -> Vec<EventType> {
+    vec![
+        EventType::open("alert.created", Origin::Change, &[Severity], "A new alert was ingested."),
+        EventType::open(
+            "alert.updated",
+            Origin::Change,
+            &[Severity],
+            "Status or severity of an alert changed.",
+        ),
+        EventType::open(
+            "alert.assigned",
+            Origin::Change,
+            &[Severity],
+            "An alert was assigned to an analyst.",
+        ),
+        EventType::open("case.created", Origin::Change, &[Severity], "A case was opened."),
+        EventType::open("case.updated", Origin::Change, &[Severity], "Fields of a case changed."),
+        EventType::open("case.closed", Origin::Change, &[Severity], "A case was closed."),
+        EventType::open("case.comment", Origin::Occurrence, &[], "A comment was added to a case."),
+        EventType::open("investigation.started", Origin::Change, &[], "An agent began to investigate."),
+        EventType::open("investigation.step", Origin::Change, &[], "An intermediate step of reasoning."),
+        EventType::open("investigation.finding", Origin::Change, &[], "A finding was added to the case."),
+        EventType::open("investigation.completed", Origin::Change, &[], "An investigation ended."),
+        EventType::open("investigation.error", Origin::Change, &[], "An investigation failed."),
+        EventType::open("detection.triggered", Origin::Occurrence, &[Severity], "A rule fired."),
+        EventType::open(
+            "detection.suppressed",
+            Origin::Occurrence,
+            &[Severity],
+            "A detection was suppressed by a rule.",
+        ),
+        EventType::open(
+            "ueba.anomaly",
+            Origin::Occurrence,
+            &[Severity],
+            "Someone or something behaved unlike itself.",
+        ),
+        EventType::open(
+            "ueba.baseline_updated",
+            Origin::Occurrence,
+            &[],
+            "What counts as usual behaviour was computed anew.",
+        ),
+        EventType::open(
+            "honeytoken.touched",
+            Origin::Occurrence,
+            &[Severity],
+            "A decoy credential was used.",
+        ),
+        EventType::open("playbook.started", Origin::Change, &[], "The execution of a playbook began."),
+        EventType::open("playbook.step", Origin::Change, &[], "A step of a playbook was completed."),
+        EventType::open("playbook.completed", Origin::Change, &[], "A playbook ended."),
+        EventType::open("playbook.failed", Origin::Change, &[], "A playbook failed."),
+    ]
+}

@@ -2,12 +2,35 @@
 
 use crate::{
     Attribute::{Component, Severity},
-    EventType, change, occurrence,
+    EventType,
+    event_type::Origin,
 };
 
-pub(crate) const EVENT_TYPES: &[EventType] = &[
-    change("system.status", &[], "The health of the system, on change and periodically."),
-    occurrence("system.alert", &[Severity, Component], "Something is wrong with the system."),
-    occurrence("system.maintenance", &[], "Maintenance begins, is planned or has ended."),
-    occurrence("performance.alert", &[Severity, Component], "A measurement crossed its threshold."),
-];
+pub(crate) fn event_types() -> Vec<EventType> {
+    vec![
+        EventType::open(
+            "system.status",
+            Origin::Change,
+            &[],
+            "The health of the system, on change and periodically.",
+        ),
+        EventType::open(
+            "system.alert",
+            Origin::Occurrence,
+            &[Severity, Component],
+            "Something is wrong with the system.",
+        ),
+        EventType::open(
+            "system.maintenance",
+            Origin::Occurrence,
+            &[],
+            "Maintenance begins, is planned or has ended.",
+        ),
+        EventType::open(
+            "performance.alert",
+            Origin::Occurrence,
+            &[Severity, Component],
+            "A measurement crossed its threshold.",
+        ),
+    ]
+}

@@ -135,7 +135,7 @@ impl Filters {
         if self.0.is_empty() {
             return true;
         }
-        let has = catalog::event_type(&event.event_type).map_or(&[][..], |event_type| event_type.attributes);
+        let has = catalog::event_type(&event.event_type).map_or(&[][..], |event_type| &event_type.attributes);
         has.iter().all(|attribute| {
             let Some(patterns) = self.0.get(attribute.name()) else { return true };
             let values = event.attributes.get(attribute.name()).into_iter().flatten();

@@ -99,7 +99,7 @@ fn attributes(
 ) -> BTreeMap<&'static str, Vec<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let values = |attribute: &catalog::Attribute| {
-        let value = attribute.fields().iter().find_map(|field| data.get(*field))?;
+        let value = data.get(attribute.field())?;
         let values: Vec<_> = match value {
             Value::Array(items) => items.iter().filter_map(text).collect(),
             other => text(other).into_iter().collect(),

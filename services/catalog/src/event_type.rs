@@ -1,0 +1,96 @@
+//! Types of events.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Attribute, Schema};
+
+/// Where events of a type come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From the state service, when a resource, an agent or a command changes.
+    Change,
+    /// From whoever publishes it: it changes no resource.
+    Occurrence,
+}
+
+/// The data of the events of one type, as typed Rust. Its doc comment says what the type means.
+pub(crate) trait EventData: Serialize + JsonSchema {
+    /// `<kind>.<what>`, such as `analysis.completed`.
+    const NAME: &'static str;
+    /// An example of the data, in JSON.
+    const EXAMPLE: &'static str;
+}
+
+/// A type of event.
+#[derive(Debug)]
+pub struct EventType {
+    /// `<kind>.<what>`, such as `agent.status_change`.
+    pub name: &'static str,
+    /// Where its events come from.
+    pub origin: Origin,
+    /// What its events can be filtered by. An event that lacks a value for one of these matches no filter on it.
+    pub attributes: Vec<Attribute>,
+    /// Fields of its data that hold the id of a resource that must exist, each with its kind.
+    pub references: Vec<(&'static str, &'static str)>,
+    /// The shape of its data.
+    pub schema: Schema,
+    /// An example of its data.
+    pub example: Value,
+}
+
+impl EventType {
+    /// A type that the state service emits.
+    pub(crate) fn change<T: EventData>(attributes: &[Attribute]) -> Self {
+        Self::new::<T>(Origin::Change, attributes)
+    }
+
+    /// A type that anyone with the right may publish.
+    pub(crate) fn occurrence<T: EventData>(attributes: &[Attribute]) -> Self {
+        Self::new::<T>(Origin::Occurrence, attributes)
+    }
+
+    /// A type whose data may be any object.
+    pub(crate) fn open(name: &'static str, origin: Origin, attributes: &[Attribute], doc: &str) -> Self {
+        let schema = Schema::compile(serde_json::json!({"type": "object", "description": doc}));
+        let schema = schema.expect("a schema of any object compiles");
+        Self {
+            name,
+            origin,
+            attributes: attributes.to_vec(),
+            references: Vec::new(),
+            schema,
+            example: Value::Null,
+        }
+    }
+
+    /// The same type, whose field holds the id of a resource that must exist.
+    pub(crate) fn refers(mut self, field: &'static str, kind: &'static str) -> Self {
+        self.references.push((field, kind));
+        self
+    }
+
+    fn new<T: EventData>(origin: Origin, attributes: &[Attribute]) -> Self {
+        Self {
+            name: T::NAME,
+            origin,
+            attributes: attributes.to_vec(),
+            references: Vec::new(),
+            schema: Schema::of::<T>(),
+            example: serde_json::from_str(T::EXAMPLE).expect("the examples of the catalog are JSON"),
+        }
+    }
+
+    /// The kind it belongs to: the part of the name before the first dot.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(kind, _)| kind)
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn doc(&self) -> &str {
+        self.schema.doc()
+    }
+}
