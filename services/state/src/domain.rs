@@ -11,6 +11,7 @@ pub(crate) mod event;
 pub(crate) mod report;
 mod rows;
 pub(crate) mod session;
+pub(crate) mod system;
 mod validate;
 
 use serde::{Serialize, de::DeserializeOwned};

@@ -81,6 +81,9 @@ impl Board {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agents) = inner.tenants.get_mut(tenant_id) {
             agents.remove(agent_id);
+            if agents.is_empty() {
+                inner.tenants.remove(tenant_id);
+            }
         }
     }
 
@@ -178,6 +181,19 @@ impl Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_its_last_agent_a_tenant_is_forgotten() {
+        let board = Board::default();
+        for agent_id in ["web-1", "web-2"] {
+            board.put("t", agent_id, AgentMetrics::default());
+        }
+        let tenants = || board.inner.lock().unwrap().tenants.len();
+        board.forget("t", "web-1");
+        assert_eq!(tenants(), 1);
+        board.forget("t", "web-2");
+        assert_eq!(tenants(), 0);
+    }
 
     #[test]
     fn of_a_sample_as_large_as_a_message_the_first_values_are_kept_without_ado() {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 use signalbox_proto::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -20,8 +20,7 @@ use crate::{
     watch::{Hub, Slice, Tail},
 };
 
-/// Most signals that wait for a session. Nudges beyond it add nothing; a session that does not come to take
-/// a cancellation for so long has other troubles.
+/// Most signals that wait for a session. Past it, the session looks for itself what it was to be told.
 const SIGNALS_MAX: usize = 256;
 /// Most events that are looked through at once.
 const SLICE_LEN: usize = 256;
@@ -62,6 +61,16 @@ struct Tenant {
 struct Entry {
     session_epoch: u64,
     signals: mpsc::Sender<Signal>,
+    missed: Arc<Notify>,
+}
+
+impl Entry {
+    /// Tells the session, or tells it to look for itself.
+    fn tell(&self, signal: Signal) {
+        if self.signals.try_send(signal).is_err() {
+            self.missed.notify_one();
+        }
+    }
 }
 
 /// A session's place in the registry, given back when dropped.
@@ -71,6 +80,14 @@ pub(crate) struct Place {
     agent_id: String,
     /// Tells this place from another of the same agent.
     signals: mpsc::Sender<Signal>,
+    missed: Arc<Notify>,
+}
+
+impl Place {
+    /// Waits until signals to the session were lost: it must look in the database for what they would have told.
+    pub(crate) async fn missed(&self) {
+        self.missed.notified().await;
+    }
 }
 
 impl Registry {
@@ -105,6 +122,7 @@ impl Registry {
     ) -> Result<(Place, mpsc::Receiver<Signal>), Error> {
         let tenant_id = tail.tenant_id().to_owned();
         let (signals, receiver) = mpsc::channel(SIGNALS_MAX);
+        let missed = Arc::new(Notify::new());
         let mut tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let tenant = tenants.entry(tenant_id.clone()).or_insert_with(|| {
             let follower = self.inner.shutdown.child_token();
@@ -118,13 +136,13 @@ impl Registry {
         if newest > session_epoch {
             return Err(superseded(agent_id));
         }
-        let entry = Entry { session_epoch, signals: signals.clone() };
+        let entry = Entry { session_epoch, signals: signals.clone(), missed: Arc::clone(&missed) };
         let older = tenant.sessions.insert(agent_id.to_owned(), entry);
         drop(tenants);
         if let Some(older) = older {
-            let _ = older.signals.try_send(Signal::End(superseded(agent_id)));
+            older.tell(Signal::End(superseded(agent_id)));
         }
-        let place = Place { registry: self.clone(), tenant_id, agent_id: agent_id.into(), signals };
+        let place = Place { registry: self.clone(), tenant_id, agent_id: agent_id.into(), signals, missed };
         Ok((place, receiver))
     }
 
@@ -161,7 +179,7 @@ impl Registry {
                 Slice::Gone => {
                     // Too much at once to look through: every session looks for itself.
                     position = tail.head();
-                    self.nudge_all(tail.tenant_id());
+                    self.miss_all(tail.tenant_id());
                 }
             }
         }
@@ -196,15 +214,8 @@ impl Registry {
             _ => return,
         };
         let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = tenants.get(tenant_id).and_then(|tenant| tenant.sessions.get(&event.agent_id))
-            && let Err(mpsc::error::TrySendError::Full(lost)) = entry.signals.try_send(signal)
-        {
-            tracing::debug!(
-                tenant_id,
-                agent_id = event.agent_id,
-                ?lost,
-                "the session has not taken its signals"
-            );
+        if let Some(entry) = tenants.get(tenant_id).and_then(|tenant| tenant.sessions.get(&event.agent_id)) {
+            entry.tell(signal);
         }
     }
 
@@ -225,11 +236,10 @@ impl Registry {
         Some(tenants.get(tenant_id)?.sessions.get(agent_id)?.session_epoch)
     }
 
-    fn nudge_all(&self, tenant_id: &str) {
+    fn miss_all(&self, tenant_id: &str) {
         let tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in tenants.get(tenant_id).into_iter().flat_map(|tenant| tenant.sessions.values()) {
-            let _ = entry.signals.try_send(Signal::Deliver);
-            let _ = entry.signals.try_send(Signal::Config);
+            entry.missed.notify_one();
         }
     }
 
@@ -239,8 +249,7 @@ impl Registry {
         let mut tenants = self.inner.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let tenant = tenants.remove(tenant_id);
         for entry in tenant.iter().flat_map(|tenant| tenant.sessions.values()) {
-            let _ =
-                entry.signals.try_send(Signal::End(Error::new(Code::Unavailable, "the log was replaced")));
+            entry.tell(Signal::End(Error::new(Code::Unavailable, "the log was replaced")));
         }
     }
 }
@@ -297,6 +306,36 @@ mod tests {
         assert_eq!(registry.seat(tail, "web-1", 7).map(drop).unwrap_err().code, Code::Aborted);
         assert!(signals.try_recv().is_err());
         assert_eq!(registry.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_signals_were_lost_is_told_to_look_for_itself() {
+        let registry = registry();
+        let config = HubConfig { ring_len_max: 4, ..HubConfig::default() };
+        let tail = Arc::new(Tail::new("t", Uuid::nil(), 0, &config));
+        let (place, mut signals) = registry.seat(Arc::clone(&tail), "web-1", 1).unwrap();
+        let cancel = |revision| {
+            Arc::new(v1::Event {
+                revision,
+                change_end: revision,
+                r#type: "command.cancel_requested".into(),
+                agent_id: "web-1".into(),
+                data: br#"{"reason":"canceled_by_user"}"#.to_vec().into(),
+                ..v1::Event::default()
+            })
+        };
+        // More than the ring holds, before the follower comes to look.
+        assert!(tail.extend((1..=10).map(cancel).collect()));
+        let soon = std::time::Duration::from_secs(5);
+        tokio::time::timeout(soon, place.missed()).await.expect("the overrun is noticed");
+        assert!(signals.try_recv().is_err());
+        // More than wait for a session that does not come to take them.
+        let more = u64::try_from(SIGNALS_MAX).unwrap() + 1;
+        for revision in 11..=10 + more {
+            assert!(tail.extend(vec![cancel(revision)]));
+            tokio::task::yield_now().await;
+        }
+        tokio::time::timeout(soon, place.missed()).await.expect("the lost signal is noticed");
     }
 
     #[tokio::test]

@@ -10,6 +10,8 @@ pub(crate) mod idempotency;
 pub(crate) mod metrics;
 pub(crate) mod partitions;
 pub(crate) mod replicas;
+pub(crate) mod segments;
+pub(crate) mod system;
 pub(crate) mod tenants;
 
 use std::time::Duration;

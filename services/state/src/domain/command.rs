@@ -17,6 +17,10 @@ pub(crate) const TARGETS_MAX: usize = 1000;
 const COPIES_BYTES_MAX: usize = 16 << 20;
 /// Most commands that one change hands to a session.
 const DELIVERY_LEN_MAX: usize = 256;
+/// Most commands that have not ended at one agent.
+pub(crate) const QUEUE_LEN_MAX: u64 = 1000;
+/// How soon a call that found an agent's queue full may try again.
+const QUEUE_RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 /// Longest error or reason that is kept, in bytes.
 const ERROR_LEN_MAX: usize = 4096;
 /// How long after its deadline the agent's own word on an execution is awaited.
@@ -31,8 +35,8 @@ pub(crate) struct Issue {
     pub(crate) name: String,
     /// Its arguments, a JSON object.
     pub(crate) parameters: Vec<u8>,
-    /// The agents.
-    pub(crate) agent_ids: Vec<String>,
+    /// The agents; or why they are not known, which a repetition of the call does not have to hear.
+    pub(crate) agent_ids: Result<Vec<String>, Error>,
     /// How long it may take.
     pub(crate) timeout: Duration,
 }
@@ -48,7 +52,10 @@ impl Change for Issue {
     type Reply = Issued;
 
     fn needs(&self, needs: &mut Needs) {
-        needs.agents.extend(self.agent_ids.iter().cloned());
+        for agent_id in self.agent_ids.iter().flatten() {
+            needs.agents.insert(agent_id.clone());
+            needs.queues.insert(agent_id.clone());
+        }
     }
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Issued, Error> {
@@ -57,7 +64,7 @@ impl Change for Issue {
         let text = String::from_utf8(self.parameters.clone()).unwrap_or_default();
         let parameters = RawValue::from_string(if text.is_empty() { "{}".into() } else { text })
             .map_err(|error| Error::invalid("parameters", format!("parameters: {error}")))?;
-        let mut agent_ids = self.agent_ids.clone();
+        let mut agent_ids = self.agent_ids.clone()?;
         agent_ids.sort_unstable();
         agent_ids.dedup();
         if agent_ids.is_empty() || agent_ids.len() > TARGETS_MAX {
@@ -74,6 +81,7 @@ impl Change for Issue {
         }
         for agent_id in &agent_ids {
             draft.agent(agent_id).ok_or_else(|| Error::no_agent(agent_id))?;
+            check_room(draft, agent_id)?;
         }
         let command = Command {
             command_id: self.command_id,
@@ -90,6 +98,17 @@ impl Change for Issue {
         draft.put_command(command);
         Ok(Issued { command_id: self.command_id })
     }
+}
+
+/// Commands wait for an agent that is away, and for one that does not answer: not without end.
+fn check_room(draft: &Draft<'_>, agent_id: &str) -> Result<(), Error> {
+    if draft.queue_len(agent_id) < QUEUE_LEN_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "target: agent '{agent_id}' has {QUEUE_LEN_MAX} commands that have not ended, which is the most"
+    );
+    Err(Error { field: "target".into(), ..Error::later(Code::ResourceExhausted, message, QUEUE_RETRY_AFTER) })
 }
 
 fn queue(draft: &mut Draft<'_>, command: &Command, agent_id: String, now: OffsetDateTime) {
@@ -115,6 +134,7 @@ fn queue(draft: &mut Draft<'_>, command: &Command, agent_id: String, now: Offset
         updated_at: now,
         deliveries: 0,
         instance_uid: None,
+        cancel_reason: None,
     });
 }
 
@@ -128,10 +148,21 @@ pub(crate) struct Deliver {
     pub(crate) session_epoch: u64,
     /// The run of the agent at its other end.
     pub(crate) instance_uid: Uuid,
-    /// Whether what was sent before and not acknowledged is sent again: at the begin of a session.
-    pub(crate) again: bool,
+    /// What is sent beside the commands that nobody has been sent yet.
+    pub(crate) reach: Reach,
     /// Only what was issued after this revision: where the delivery before this one ended.
     pub(crate) after_revision: u64,
+}
+
+/// How far a delivery reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Only commands that were not sent: the signals tell of the rest.
+    New,
+    /// Also what is to be taken back: signals to the session were lost.
+    Missed,
+    /// Also what was sent before and not acknowledged: the session begins.
+    All,
 }
 
 /// What a session sends, in the order of issue.
@@ -139,6 +170,9 @@ pub(crate) struct Deliver {
 pub(crate) struct Delivery {
     /// The commands.
     pub(crate) commands: Vec<Command>,
+    /// What somebody has asked to take back and has not ended, each with the reason: whether the agent was told
+    /// before is not known.
+    pub(crate) cancellations: Vec<(Uuid, String)>,
     /// After which revision there is more.
     pub(crate) more_after: Option<u64>,
 }
@@ -155,7 +189,7 @@ impl Change for Deliver {
         let agent = draft.agent(&self.agent_id).ok_or_else(|| Error::no_agent(&self.agent_id))?;
         session::check_fence(agent, self.session_epoch)?;
         let waits = |execution: &Execution| {
-            let again = self.again && execution.state == ExecutionState::Delivered;
+            let again = self.reach == Reach::All && execution.state == ExecutionState::Delivered;
             execution.agent_id == self.agent_id
                 && execution.deadline > now
                 && execution.issued_revision > self.after_revision
@@ -176,7 +210,22 @@ impl Change for Deliver {
                 draft.put_execution(execution);
             }
         }
-        Ok(Delivery { commands, more_after: last.filter(|_| !is_all) })
+        let cancellations =
+            if self.reach != Reach::New && is_all { self.cancellations(draft) } else { Vec::new() };
+        Ok(Delivery { commands, cancellations, more_after: last.filter(|_| !is_all) })
+    }
+}
+
+impl Deliver {
+    fn cancellations(&self, draft: &Draft<'_>) -> Vec<(Uuid, String)> {
+        let open = draft.executions(|execution| {
+            execution.agent_id == self.agent_id
+                && execution.state != ExecutionState::Unknown
+                && !execution.state.is_final()
+        });
+        let asked =
+            open.into_iter().filter_map(|execution| Some((execution.command_id, execution.cancel_reason?)));
+        asked.collect()
     }
 }
 
@@ -223,6 +272,7 @@ impl Change for Cancel {
                 "requested_by": draft.origin.actor,
             }));
             emit(draft, "command.cancel_requested", self.command_id, &execution.agent_id, now, data);
+            draft.put_execution(Execution { cancel_reason: Some(reason.into()), ..execution });
         }
         Ok(())
     }

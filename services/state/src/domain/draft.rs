@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Agent, Command, Error, Execution, NewEvent, Origin};
+use super::{Agent, Command, Error, Execution, NewEvent, Origin, system::{System, Told}};
 
 type InstanceKey = (String, Uuid);
 type ExecutionKey = (Uuid, String);
@@ -21,6 +21,10 @@ pub(crate) struct Needs {
     pub(crate) commands: BTreeSet<Uuid>,
     /// Agents whose executions that are not final are looked at, each with its command.
     pub(crate) open_executions: BTreeSet<String>,
+    /// Agents of which only the number of executions that are not final is looked at.
+    pub(crate) queues: BTreeSet<String>,
+    /// Whether the health of the system is looked at.
+    pub(crate) system: bool,
 }
 
 /// The rows of one tenant that a batch has loaded and locked, and what became of them.
@@ -38,6 +42,12 @@ pub(crate) struct View {
     dirty_executions: HashSet<ExecutionKey>,
     /// The events of the changes that were kept, in order; the first has the revision after the old head.
     pub(crate) events: Vec<NewEvent>,
+    /// How many executions that are not final an agent has, where that was asked for.
+    pub(crate) queues: HashMap<String, u64>,
+    /// The health of the system, where that was asked for.
+    pub(crate) system: Option<System>,
+    /// What the log newly tells of it.
+    pub(crate) told: Option<Told>,
 }
 
 impl View {
@@ -103,8 +113,15 @@ impl View {
             self.commands.insert(command.command_id, command);
         }
         for (key, execution) in staged.executions {
+            if execution.issued_revision > self.head {
+                *self.queues.entry(execution.agent_id.clone()).or_default() += 1;
+            }
             self.dirty_executions.insert(key.clone());
             self.executions.insert(key, execution);
+        }
+        if let Some(told) = staged.told {
+            self.told = Some(told.clone());
+            self.system.iter_mut().for_each(|system| system.told = told.clone());
         }
         let change_end = self.head + staged.events.len() as u64;
         for mut event in staged.events {
@@ -123,6 +140,7 @@ struct Staged {
     commands: Vec<Command>,
     executions: HashMap<ExecutionKey, Execution>,
     events: Vec<NewEvent>,
+    told: Option<Told>,
 }
 
 /// One change's layer over the view.
@@ -219,6 +237,23 @@ impl<'view> Draft<'view> {
     /// Writes an execution.
     pub(crate) fn put_execution(&mut self, execution: Execution) {
         self.staged.executions.insert((execution.command_id, execution.agent_id.clone()), execution);
+    }
+
+    /// How many executions that are not final an agent has.
+    #[must_use]
+    pub(crate) fn queue_len(&self, agent_id: &str) -> u64 {
+        self.view.queues.get(agent_id).copied().unwrap_or(0)
+    }
+
+    /// The health of the system.
+    #[must_use]
+    pub(crate) fn system(&self) -> Option<&System> {
+        self.view.system.as_ref()
+    }
+
+    /// Remembers what the log tells of the system's health.
+    pub(crate) fn put_told(&mut self, told: Told) {
+        self.staged.told = Some(told);
     }
 
     /// Logs an event.

@@ -118,4 +118,6 @@ pub(crate) struct Execution {
     pub(crate) deliveries: u32,
     /// The run of the agent that it was last sent to.
     pub(crate) instance_uid: Option<Uuid>,
+    /// Why somebody asked to take it back after it was sent.
+    pub(crate) cancel_reason: Option<String>,
 }

@@ -33,7 +33,7 @@ impl CommandService for Service {
             command_id: Uuid::now_v7(),
             name: asked.name.clone(),
             parameters: asked.parameters.to_vec(),
-            agent_ids: self.targets(&caller, asked.target.as_ref()).await?,
+            agent_ids: self.targets(&caller, asked.target.as_ref()).await,
             timeout: timeout(asked.timeout_ms)?,
         };
         let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;

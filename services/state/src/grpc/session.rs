@@ -12,7 +12,11 @@ use uuid::Uuid;
 
 use super::{Context, caller::Caller, convert, watch_service::session_time};
 use crate::{
-    domain::{Code, Error, Origin, command, session},
+    domain::{
+        Code, Error, Origin,
+        command::{self, Reach},
+        session,
+    },
     log::Submission,
     sessions::Signal,
     store,
@@ -162,10 +166,10 @@ impl<'run> Session<'run> {
 
     async fn serve(&mut self, mut requests: Streaming<v1::ConnectRequest>) -> Result<&'static str, Error> {
         let registry = &self.context.registry;
-        let (_place, mut signals) =
+        let (place, mut signals) =
             registry.enter(&self.tenant_id, &self.agent_id, self.session_epoch).await?;
         self.welcome().await?;
-        self.deliver(true).await?;
+        self.deliver(Reach::All).await?;
         self.send_config().await?;
         let context = Arc::clone(self.context);
         let mut inbox = Inbox::new(context.session.reports_in_flight_max);
@@ -199,6 +203,10 @@ impl<'run> Session<'run> {
                     }
                 }
                 Some(signal) = signals.recv() => self.obey(signal).await?,
+                () = place.missed() => {
+                    self.deliver(Reach::Missed).await?;
+                    self.send_config().await?;
+                }
                 () = &mut silence => {
                     return Err(Error::new(Code::Unavailable, "no heartbeat arrived in time"));
                 }
@@ -239,7 +247,7 @@ impl<'run> Session<'run> {
 
     async fn obey(&mut self, signal: Signal) -> Result<(), Error> {
         match signal {
-            Signal::Deliver => self.deliver(false).await,
+            Signal::Deliver => self.deliver(Reach::New).await,
             Signal::Config => self.send_config().await,
             Signal::Cancel(cancellation) => {
                 self.send(connect_response::Message::CancelCommand(cancellation)).await
@@ -248,21 +256,26 @@ impl<'run> Session<'run> {
         }
     }
 
-    /// Sends what waits for the agent, once it is on record that it may have been sent.
-    async fn deliver(&self, again: bool) -> Result<(), Error> {
+    /// Sends what waits for the agent, once it is on record that it may have been sent. A session that is over
+    /// learns it here at the latest.
+    async fn deliver(&self, reach: Reach) -> Result<(), Error> {
         let mut after = Some(0);
         while let Some(after_revision) = after {
             let change = command::Deliver {
                 agent_id: self.agent_id.clone(),
                 session_epoch: self.session_epoch,
                 instance_uid: self.instance_uid,
-                again,
+                reach,
                 after_revision,
             };
             let pending = self.context.appender.enqueue(self.submission(change, Origin::system())).await?;
             let delivery = pending.await.unwrap_or_else(|_| Err(crate::log::stopping()))?.reply;
             for command in &delivery.commands {
                 self.send(connect_response::Message::Command(convert::delivery(command))).await?;
+            }
+            for (command_id, reason) in delivery.cancellations {
+                let cancellation = v1::CommandCancellation { command_id: command_id.to_string(), reason };
+                self.send(connect_response::Message::CancelCommand(cancellation)).await?;
             }
             after = delivery.more_after;
         }

@@ -110,7 +110,7 @@ impl Lane {
         let bounds = store::tenants::lock(&mut transaction, &tenant_ids).await?;
         // Read under the locks, so that the times of a log never run backwards by more than the clocks differ.
         let committed_at = whole_micros(now());
-        let mut views = load(&mut transaction, &wanted, &bounds).await?;
+        let mut views = load(&mut transaction, &wanted, &bounds, committed_at).await?;
         let answers = decide(&mut transaction, jobs, &mut views, committed_at).await?;
         save(&mut transaction, &views, &bounds, &answers, committed_at).await?;
         transaction.commit().await.map_err(Failure::During)?;
@@ -171,6 +171,7 @@ async fn load(
     connection: &mut PgConnection,
     wanted: &BTreeMap<String, Needs>,
     bounds: &HashMap<String, Bounds>,
+    now: OffsetDateTime,
 ) -> Result<BTreeMap<String, View>, sqlx::Error> {
     #[derive(Default)]
     struct Rows {
@@ -214,9 +215,16 @@ async fn load(
             }
         }
     }
+    let (tenants, ids) = flatten(wanted, |needs| &needs.queues);
+    let mut queues = store::commands::queues(&mut *connection, &tenants, &ids).await?;
+    let of_systems: Vec<_> =
+        wanted.iter().filter(|(_, needs)| needs.system).map(|(tenant_id, _)| tenant_id.clone()).collect();
+    let mut systems = store::system::load(&mut *connection, &of_systems, now).await?;
     let view = |(tenant_id, bounds): (&String, &Bounds)| {
         let rows = rows.remove(tenant_id).unwrap_or_default();
-        let view = View::new(bounds.head, rows.agents, rows.instances, rows.commands, rows.executions);
+        let mut view = View::new(bounds.head, rows.agents, rows.instances, rows.commands, rows.executions);
+        view.queues = queues.remove(tenant_id).unwrap_or_default();
+        view.system = systems.remove(tenant_id);
         (tenant_id.clone(), view)
     };
     Ok(bounds.iter().map(view).collect())
@@ -250,6 +258,7 @@ async fn save(
             .unzip();
         store::tenants::set_heads(&mut *connection, &tenant_ids, &heads).await?;
         store::events::append(&mut *connection, &events, now).await?;
+        store::segments::grow(&mut *connection, &events, now).await?;
     }
     let agents = pairs(views, View::changed_agents);
     if !agents.is_empty() {
@@ -276,6 +285,10 @@ async fn save(
     let executions = pairs(views, View::changed_executions);
     if !executions.is_empty() {
         store::commands::put_executions(&mut *connection, &executions).await?;
+    }
+    let told = pairs(views, |view| view.told.iter());
+    if !told.is_empty() {
+        store::system::put(&mut *connection, &told).await?;
     }
     if !answers.is_empty() {
         store::idempotency::insert(&mut *connection, answers, now).await?;

@@ -1,5 +1,7 @@
 //! Commands and their executions.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 use signalbox_proto::v1::ExecutionState;
 use sqlx::PgExecutor;
@@ -54,6 +56,7 @@ struct ExecutionRow {
     updated_at: OffsetDateTime,
     deliveries: i32,
     instance_uid: Option<Uuid>,
+    cancel_reason: Option<String>,
 }
 
 impl ExecutionRow {
@@ -69,6 +72,7 @@ impl ExecutionRow {
             updated_at: self.updated_at,
             deliveries: u32::try_from(self.deliveries).unwrap_or(0),
             instance_uid: self.instance_uid,
+            cancel_reason: self.cancel_reason,
         };
         Ok((self.tenant_id, execution))
     }
@@ -84,16 +88,17 @@ pub(crate) async fn load_executions(
         ExecutionRow,
         r#"SELECT tenant_id AS "tenant_id!", command_id AS "command_id!", agent_id AS "agent_id!", state AS "state!",
                   result, error AS "error!", issued_revision AS "issued_revision!", deadline AS "deadline!",
-                  updated_at AS "updated_at!", deliveries AS "deliveries!", instance_uid
+                  updated_at AS "updated_at!", deliveries AS "deliveries!", instance_uid,
+                  cancel_reason
            FROM (
              SELECT e.tenant_id, e.command_id, e.agent_id, state, result::text AS result, error, issued_revision,
-                    deadline, updated_at, deliveries, instance_uid
+                    deadline, updated_at, deliveries, instance_uid, cancel_reason
              FROM command_executions e
              JOIN unnest($1::text[], $2::uuid[]) AS wanted (tenant_id, command_id)
                ON e.tenant_id = wanted.tenant_id AND e.command_id = wanted.command_id
              UNION
              SELECT e.tenant_id, e.command_id, e.agent_id, state, result::text, error, issued_revision,
-                    deadline, updated_at, deliveries, instance_uid
+                    deadline, updated_at, deliveries, instance_uid, cancel_reason
              FROM command_executions e
              JOIN unnest($3::text[], $4::text[]) AS wanted (tenant_id, agent_id)
                ON e.tenant_id = wanted.tenant_id AND e.agent_id = wanted.agent_id
@@ -109,6 +114,34 @@ pub(crate) async fn load_executions(
     .into_iter()
     .map(ExecutionRow::read)
     .collect()
+}
+
+/// How many executions that are not final these agents have, by tenant and agent.
+pub(crate) async fn queues(
+    executor: impl PgExecutor<'_>,
+    tenant_ids: &[String],
+    agent_ids: &[String],
+) -> Result<HashMap<String, HashMap<String, u64>>, sqlx::Error> {
+    let mut queues: HashMap<String, HashMap<String, u64>> = HashMap::new();
+    if agent_ids.is_empty() {
+        return Ok(queues);
+    }
+    let rows = sqlx::query!(
+        r#"SELECT e.tenant_id, e.agent_id, count(*) AS "len!"
+           FROM command_executions e
+           JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, agent_id)
+             ON e.tenant_id = wanted.tenant_id AND e.agent_id = wanted.agent_id
+           WHERE state IN ('QUEUED', 'DELIVERED', 'ACKNOWLEDGED', 'IN_PROGRESS')
+           GROUP BY 1, 2"#,
+        tenant_ids,
+        agent_ids,
+    )
+    .fetch_all(executor)
+    .await?;
+    for row in rows {
+        queues.entry(row.tenant_id).or_default().insert(row.agent_id, unsigned(row.len)?);
+    }
+    Ok(queues)
 }
 
 /// Inserts commands of several tenants, with one statement.
@@ -155,6 +188,7 @@ pub(crate) async fn put_executions(
             "updated_at": Stamp(execution.updated_at),
             "deliveries": execution.deliveries,
             "instance_uid": execution.instance_uid,
+            "cancel_reason": execution.cancel_reason,
         })
     });
     sqlx::query!(
@@ -162,7 +196,7 @@ pub(crate) async fn put_executions(
          ON CONFLICT (tenant_id, command_id, agent_id) DO UPDATE SET
              state = EXCLUDED.state, result = EXCLUDED.result, error = EXCLUDED.error,
              updated_at = EXCLUDED.updated_at, deliveries = EXCLUDED.deliveries,
-             instance_uid = EXCLUDED.instance_uid",
+             instance_uid = EXCLUDED.instance_uid, cancel_reason = EXCLUDED.cancel_reason",
         serde_json::Value::Array(rows.collect()).to_string(),
     )
     .execute(executor)
