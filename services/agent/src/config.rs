@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use secrecy::SecretString;
 use tonic::transport::Uri;
 
-use crate::backoff::BackoffConfig;
+use crate::{backoff::BackoffConfig, reports::REPORT_LEN_MAX};
 
 const AGENT_ID_LEN_MAX: usize = 128;
 const TEXT_LEN_MAX: usize = 256;
@@ -136,9 +136,10 @@ impl Config {
         }
         check_labels(&self.labels)?;
         check_capabilities(&self.capabilities)?;
-        if self.buffer.reports_max < 8 || self.buffer.bytes_max < 1024 * 1024 {
+        // The largest report must fit into the share of the smallest class, or it would wait for ever.
+        if self.buffer.reports_max < 8 || self.buffer.bytes_max < 2 * REPORT_LEN_MAX {
             let given = format!("{} reports, {} bytes", self.buffer.reports_max, self.buffer.bytes_max);
-            return Err(wrong("buffer", "at least 8 reports and 1 MiB", &given));
+            return Err(wrong("buffer", "at least 8 reports and 2 MiB", &given));
         }
         Ok(())
     }
@@ -249,6 +250,8 @@ mod tests {
             assert_eq!(error.field, "grpc_url", "{url:?}");
             assert!(!error.to_string().contains("u:p"));
         }
+        let buffer = BufferConfig { bytes_max: 2 * 1024 * 1024 - 1, ..BufferConfig::default() };
+        assert_eq!(Config { buffer, ..config() }.check().unwrap_err().field, "buffer");
         let labels = BTreeMap::from([("a b".to_owned(), String::new())]);
         assert_eq!(Config { labels, ..config() }.check().unwrap_err().field, "label");
         assert_eq!(

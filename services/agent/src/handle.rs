@@ -144,7 +144,8 @@ impl Handle {
         self.reports.set_metrics(metrics);
     }
 
-    /// Waits until everything that was reported so far, log lines included, is acknowledged.
+    /// Waits until everything that was reported so far, log lines included, is acknowledged; no longer than the
+    /// agent runs.
     pub async fn flushed(&self) {
         self.logs.flushed().await;
         self.reports.flushed().await;

@@ -305,7 +305,7 @@ mod tests {
         let large = Outcome::of(Ok(object(json!({"text": "x".repeat(60_000)}))));
         ledger.put("a", Stage::Ended(large.clone())).unwrap();
         assert_eq!(ledger.stage("a"), Some(&Stage::Ended(large.clone())));
-        ledger.put("a", Stage::Reported(large.clone())).unwrap();
+        ledger.put("a", Stage::Reported(large)).unwrap();
         let Some(Stage::Reported(kept)) = ledger.stage("a") else { panic!("expected it to be reported") };
         let kept = serde_json::to_string(kept).unwrap();
         assert!(kept.contains("SUCCEEDED") && kept.contains("60011") && kept.len() < 200, "{kept}");

@@ -40,6 +40,9 @@ const BATCH_DELAY: Duration = Duration::from_millis(100);
 /// Longest message of a line, in bytes; longer ones become several lines.
 pub(crate) const MESSAGE_LEN_MAX: usize = 16 * 1024;
 
+/// Largest data of a line, in bytes of JSON.
+const DATA_LEN_MAX: usize = 16 * 1024;
+
 /// A line of a log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
@@ -47,7 +50,7 @@ pub struct LogLine {
     pub category: &'static str,
     /// The line, without its end. One of more than 16 KiB becomes several.
     pub message: String,
-    /// Further facts.
+    /// Further facts. More than 16 KiB of JSON is left out, and its size told in its place.
     pub data: JsonObject,
 }
 
@@ -95,7 +98,7 @@ impl LogWriter {
     /// longer than `Config::log_wait_max`. After a wait in vain lines are dropped at once until there is room
     /// again, and their number is then reported as a line of its own.
     pub async fn write(&self, line: LogLine) {
-        let data = if line.data.is_empty() { Bytes::new() } else { json_bytes(&line.data) };
+        let data = data(&line.data);
         let time = Some(timestamp(now()));
         for part in parts(&line.message) {
             let record =
@@ -172,16 +175,17 @@ impl LogBatcher {
                     continue;
                 }
             };
-            let Some(first) = first else { return };
+            let Some(first) = first else { break };
             let (records, flush) = self.gather(first, &stop).await;
-            if !records.is_empty() && self.report(records).await.is_err() {
-                return;
-            }
+            self.report(records).await;
             if let Some(flush) = flush {
                 // Fails when whoever asked has gone.
                 let _ = flush.send(());
             }
         }
+        // What was dropped behind the last line that there was room for.
+        let notice = self.losses.take_notice();
+        self.report(notice.map(|notice| notice.record).into_iter().collect()).await;
     }
 
     /// Gathers one batch; a flush ends it at once.
@@ -225,11 +229,30 @@ impl LogBatcher {
         }
     }
 
-    async fn report(&self, records: Vec<LogRecord>) -> Result<(), crate::ReportError> {
+    async fn report(&self, records: Vec<LogRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        let lines = records.len();
         let body = Some(Body::Logs(LogBatch { records }));
         let report = Report { time: Some(timestamp(now())), body, ..Report::default() };
-        self.reports.push(report, Class::Logs).await.map(|_| ())
+        // A batch is far smaller than a report may be, so this is the end of the agent.
+        if let Err(error) = self.reports.push(report, Class::Logs).await {
+            tracing::warn!(lines, "log lines are not reported: {error}");
+        }
     }
+}
+
+/// The further facts of a line, as bytes within their bound.
+fn data(facts: &JsonObject) -> Bytes {
+    if facts.is_empty() {
+        return Bytes::new();
+    }
+    let bytes = json_bytes(facts);
+    if bytes.len() <= DATA_LEN_MAX {
+        return bytes;
+    }
+    Bytes::from(format!("{{\"omitted\":\"the data is too large\",\"bytes\":{}}}", bytes.len()))
 }
 
 /// A message in parts of at most [`MESSAGE_LEN_MAX`] bytes; an empty one is one part.
@@ -287,6 +310,36 @@ mod tests {
         assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [499, 101, 1]);
         assert_eq!(batches[1][100], "599");
         assert_eq!(batches[2], ["last"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_with_too_much_data_is_told_without_it_and_holds_up_no_other() {
+        let reports = Arc::new(Reports::new(BufferConfig::default()));
+        let (writer, batcher) = log_queue(Arc::clone(&reports), Duration::from_secs(1));
+        let stop = CancellationToken::new();
+        let batcher = tokio::spawn(batcher.run(stop.clone()));
+        let data = crate::handle::object(serde_json::json!({"text": "x".repeat(2 * 1024 * 1024)}));
+        writer.write(LogLine { data, ..line("large") }).await;
+        writer.flushed().await;
+        let Some(Body::Logs(batch)) = reports.next(1).unwrap().body else { panic!("expected log lines") };
+        assert_eq!(batch.records[0].message, "large");
+        assert_eq!(batch.records[0].data, r#"{"omitted":"the data is too large","bytes":2097163}"#);
+        writer.write(line("after")).await;
+        stop.cancel();
+        batcher.await.unwrap();
+        assert_eq!(messages(&reports).concat(), ["after"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_dropped_last_is_told_at_the_end() {
+        let reports = Arc::new(Reports::new(BufferConfig::default()));
+        let (writer, batcher) = log_queue(Arc::clone(&reports), Duration::from_secs(1));
+        let stop = CancellationToken::new();
+        stop.cancel();
+        writer.losses.dropped.store(3, Ordering::Relaxed);
+        batcher.run(stop).await;
+        assert_eq!(messages(&reports).concat(), ["3 lines were dropped while the server was away"]);
+        drop(writer);
     }
 
     #[tokio::test(start_paused = true)]

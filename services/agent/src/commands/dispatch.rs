@@ -28,7 +28,7 @@ use crate::{
     handle::Handle,
     ledger::{LedgerError, Stage},
 };
-use job::{CommandJob, ConfigJob, Job};
+use job::{CommandJob, ConfigJob, Job, NewestConfig};
 use record::Record;
 pub(crate) use record::SharedLedger;
 
@@ -52,6 +52,7 @@ pub(crate) struct Dispatcher<H> {
     waiting: VecDeque<Job>,
     running: HashMap<tokio::task::Id, Running>,
     tasks: JoinSet<Ended>,
+    config: Option<NewestConfig>,
 }
 
 /// What runs now.
@@ -82,6 +83,7 @@ impl<H: Handler> Dispatcher<H> {
             waiting: VecDeque::new(),
             running: HashMap::new(),
             tasks: JoinSet::new(),
+            config: None,
         }
     }
 
@@ -113,7 +115,7 @@ impl<H: Handler> Dispatcher<H> {
         match request {
             Request::Command(delivery) => self.deliver(delivery).await,
             Request::Cancel(cancellation) => self.cancel(cancellation).await,
-            Request::Config(config) => self.configure(&config),
+            Request::Config(config) => self.configure(&config).await,
         }
     }
 
@@ -171,10 +173,29 @@ impl<H: Handler> Dispatcher<H> {
         }
     }
 
-    fn configure(&mut self, config: &WireConfig) {
-        let older = |job: &Job| matches!(job, Job::Config(job) if job.generation <= config.generation);
-        self.waiting.retain(|job| !older(job));
+    /// The server's last word counts. It repeats itself on each session until it has heard what came of it: a
+    /// configuration that is on its way or in force is not applied again.
+    async fn configure(&mut self, config: &WireConfig) {
+        if let Some(known) = self.config.as_ref().filter(|known| known.is(config.generation, &config.hash)) {
+            match &known.settled {
+                Some(state) if state.status() == ConfigStatus::Applied => {
+                    return self.record.report_config(state.clone()).await;
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+        self.waiting.retain(|job| !matches!(job, Job::Config(_)));
         self.waiting.push_back(Job::Config(ConfigJob::new(config)));
+        let (generation, hash) = (config.generation, config.hash.clone());
+        self.config = Some(NewestConfig { generation, hash, settled: None });
+    }
+
+    async fn configured(&mut self, state: RemoteConfigState) {
+        if let Some(newest) = self.config.as_mut().filter(|known| known.is(state.generation, &state.hash)) {
+            newest.settled = Some(state.clone());
+        }
+        self.record.report_config(state).await;
     }
 
     /// Begins what is next in line, unless something of the line runs.
@@ -222,31 +243,35 @@ impl<H: Handler> Dispatcher<H> {
     }
 
     async fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>) {
-        match ended {
+        let error = match ended {
             Ok((task, ended)) => {
                 self.running.remove(&task);
-                match ended {
+                return match ended {
                     Ended::Command { command_id, traceparent, outcome } => {
                         self.record.end(&command_id, outcome, &traceparent).await;
                     }
-                    Ended::Config(state) => self.record.report_config(state).await,
-                }
+                    Ended::Config(state) => self.configured(state).await,
+                };
             }
-            Err(error) => {
-                tracing::error!(%error, "the handler of a command panicked");
-                let running = self.running.remove(&error.id());
-                if let Some(command) = running.and_then(|running| running.command) {
-                    let outcome = Outcome::failed("the handler of the command panicked");
-                    self.record.end(&command.command_id, outcome, &command.traceparent).await;
-                }
+            Err(error) => error,
+        };
+        let why = if error.is_cancelled() {
+            "the agent stopped while carrying out the command"
+        } else {
+            tracing::error!(%error, "the handler of a command panicked");
+            "the handler of the command panicked"
+        };
+        match self.running.remove(&error.id()) {
+            Some(Running { command: Some(command), .. }) => {
+                self.record.end(&command.command_id, Outcome::failed(why), &command.traceparent).await;
             }
+            // It may be delivered again.
+            Some(Running { command: None, .. }) => self.config = None,
+            None => {}
         }
     }
 
     async fn end_all(&mut self) {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.ended(ended).await;
-        }
         let stopping = Rejection::because("the agent is stopping");
         for job in std::mem::take(&mut self.waiting) {
             if let Job::Command(job) = job {
@@ -255,12 +280,10 @@ impl<H: Handler> Dispatcher<H> {
                     .await;
             }
         }
-        self.tasks.shutdown().await;
-        for (_, running) in std::mem::take(&mut self.running) {
-            if let Some(command) = running.command {
-                let outcome = Outcome::failed("the agent stopped while carrying out the command");
-                self.record.end(&command.command_id, outcome, &command.traceparent).await;
-            }
+        // What has ended in the meantime has its own outcome; the rest is ended here.
+        self.tasks.abort_all();
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended).await;
         }
     }
 

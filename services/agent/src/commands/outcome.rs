@@ -44,8 +44,8 @@ impl Outcome {
         Self::new(ExecutionState::Rejected, JsonObject::new(), &rejection.to_string())
     }
 
-    pub(crate) fn timed_out() -> Self {
-        Self::new(ExecutionState::TimedOut, JsonObject::new(), "the deadline passed while it was carried out")
+    pub(crate) fn timed_out(error: &str) -> Self {
+        Self::new(ExecutionState::TimedOut, JsonObject::new(), error)
     }
 
     pub(crate) fn canceled(reason: &str) -> Self {

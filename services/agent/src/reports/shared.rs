@@ -57,7 +57,7 @@ impl Reports {
             tokio::pin!(room);
             // Invariant: listens before it looks, or the room that is made in between would go unnoticed.
             room.as_mut().enable();
-            if self.closed.load(Ordering::Acquire) {
+            if self.is_closed() {
                 return Err(ReportError::Ended);
             }
             match self.lock().push(report, class) {
@@ -75,6 +75,11 @@ impl Reports {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.room.notify_waiters();
+        self.settled.send_modify(|_| {});
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Replaces the measurements that wait to be sent.
@@ -148,12 +153,12 @@ impl Reports {
         self.settled.subscribe()
     }
 
-    /// Waits until all that were taken in so far are acknowledged.
+    /// Waits until all that were taken in so far are acknowledged, or nobody is left to send them.
     pub(crate) async fn flushed(&self) {
         let taken = self.lock().taken();
         let mut settled = self.settled.subscribe();
         // Cannot fail: the sender is owned by self.
-        let _ = settled.wait_for(|settled| *settled >= taken).await;
+        let _ = settled.wait_for(|settled| *settled >= taken || self.is_closed()).await;
     }
 
     pub(crate) fn unacknowledged(&self) -> u64 {

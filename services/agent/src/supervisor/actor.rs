@@ -23,6 +23,8 @@ use super::{
     program::Program,
     status::{Exit, Snapshot},
 };
+use stopping::{Haste, facts};
+
 use crate::{backoff::Backoff, commands::JsonObject, handle::Status, handle::object, logs::LogWriter};
 
 /// Owns the program.
@@ -90,6 +92,7 @@ impl Actor {
 
     /// Runs the program until it is stopped for good; answers how it ended last.
     pub(super) async fn run(mut self, stop: &CancellationToken, kill: &CancellationToken) -> Option<Exit> {
+        let haste = Haste { stop, kill };
         self.journal.status(Status::new(AgentStatus::Pending, "registered"), "");
         if self.config.autostart {
             // Its failure is told like any other.
@@ -102,7 +105,7 @@ impl Actor {
             match self.turn(stop).await {
                 Turn::Stop => {
                     let asked = Stop { graceful: true, timeout: None };
-                    if let Err(error) = self.stop(asked, Cause::own("agent_shutdown"), kill).await {
+                    if let Err(error) = self.stop(asked, Cause::own("agent_shutdown"), haste).await {
                         tracing::error!("{error}");
                     }
                     break;
@@ -112,7 +115,7 @@ impl Actor {
                     self.restart_at = None;
                     let _ = self.start(Cause::own("restarted_by_policy")).await;
                 }
-                Turn::Request(request) => self.obey(request, kill).await,
+                Turn::Request(request) => self.obey(request, haste).await,
             }
         }
         if let Some(guard) = self.guard.take() {
@@ -149,14 +152,16 @@ impl Actor {
         self.program.is_none() && self.restart_at.is_none()
     }
 
-    async fn obey(&mut self, request: Request, kill: &CancellationToken) {
+    async fn obey(&mut self, request: Request, haste: Haste<'_>) {
         let by = |reason| Cause { reason, traceparent: &request.traceparent };
         let outcome = match request.action {
             Action::Start if self.program.is_some() => Ok(false),
             Action::Start => self.start(by("started_by_user")).await.map(|()| true),
-            Action::Stop(asked) => self.stop(asked, by("stopped_by_user"), kill).await,
-            Action::Restart(asked) => self.restart(asked, by("restarted_by_user"), kill).await.map(|()| true),
-            Action::Configure(content) => self.configure(&content, by("config_updated"), kill).await,
+            Action::Stop(asked) => self.stop(asked, by("stopped_by_user"), haste).await,
+            Action::Restart(asked) => {
+                self.restart(asked, by("restarted_by_user"), haste).await.map(|()| true)
+            }
+            Action::Configure(content) => self.configure(&content, by("config_updated"), haste).await,
         };
         let answer = outcome.map(|changed| {
             let mut answer = self.snapshot.borrow().to_json(&self.config.agent_id);
@@ -225,7 +230,7 @@ impl Actor {
         self.journal
             .line(format!("the program (process {pid}) ended: {}", exit.reason()), facts(pid, exit, lived));
         drop(program);
-        self.sweep(group, Instant::now()).await;
+        self.sweep(group, std::future::ready(())).await;
         self.schedule_restart(exit.is_success(), lived);
     }
 
@@ -244,13 +249,11 @@ impl Actor {
         }
     }
 
-    async fn restart(
-        &mut self,
-        asked: Stop,
-        cause: Cause<'_>,
-        kill: &CancellationToken,
-    ) -> Result<(), String> {
-        self.stop(asked, cause, kill).await?;
+    async fn restart(&mut self, asked: Stop, cause: Cause<'_>, haste: Haste<'_>) -> Result<(), String> {
+        self.stop(asked, cause, haste).await?;
+        if haste.stop.is_cancelled() {
+            return Err("the agent is stopping".into());
+        }
         self.start(cause).await
     }
 
@@ -259,13 +262,13 @@ impl Actor {
         &mut self,
         content: &JsonObject,
         cause: Cause<'_>,
-        kill: &CancellationToken,
+        haste: Haste<'_>,
     ) -> Result<bool, String> {
         self.configuration.set(content)?;
         self.journal.line("the configuration was replaced".into(), JsonObject::new());
         if self.program.is_some() {
             let asked = Stop { graceful: true, timeout: None };
-            self.restart(asked, cause, kill).await?;
+            self.restart(asked, cause, haste).await?;
         }
         Ok(true)
     }
@@ -290,14 +293,4 @@ impl Actor {
         self.journal
             .status(Status { exit_code, details, ..Status::new(status, cause.reason) }, cause.traceparent);
     }
-}
-
-/// What there is to say of a program that has ended.
-fn facts(pid: u32, exit: Exit, lived: Duration) -> JsonObject {
-    let uptime_ms = u64::try_from(lived.as_millis()).unwrap_or(u64::MAX);
-    let mut facts = object(json!({"pid": pid, "uptime_ms": uptime_ms}));
-    if let Some(signal) = exit.signal_name() {
-        facts.insert("signal".into(), signal.into());
-    }
-    facts
 }

@@ -7,7 +7,7 @@ use nix::{
     unistd::{Pid, getpgid},
 };
 use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How often a group is looked at while it ends. Nothing tells of the end of another's children.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
@@ -42,21 +42,15 @@ impl Group {
         i32::try_from(pid).is_ok_and(|pid| getpgid(Some(Pid::from_raw(pid))) == Ok(self.0))
     }
 
-    /// Waits for the last member to end; answers whether it has by the deadline. Members that have ended and
-    /// that nobody buries do not count.
-    pub(super) async fn ended_by(self, deadline: Instant) -> bool {
-        loop {
-            if self.is_empty().await {
-                return true;
-            }
-            if Instant::now() >= deadline {
-                return false;
-            }
-            sleep(POLL_INTERVAL.min(deadline - Instant::now())).await;
+    /// Waits for the last member to end. Members that have ended and that nobody buries do not count.
+    pub(super) async fn ended(self) {
+        while !self.is_empty().await {
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn is_empty(self) -> bool {
+    /// Whether no member lives.
+    pub(super) async fn is_empty(self) -> bool {
         if killpg(self.0, None::<Signal>).is_err() {
             return true;
         }

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, ChildStdin, Command},
-    time::Instant,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::group::Group;
@@ -79,7 +79,7 @@ impl Guard {
     pub(super) async fn dismiss(self) {
         if let Some((mut child, pipe)) = self.process {
             drop(pipe);
-            if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+            if timeout(GRACE, child.wait()).await.is_err() {
                 tracing::warn!("the guard does not end");
             }
         }
@@ -118,7 +118,7 @@ pub async fn serve(pipe: impl AsyncRead + Unpin) -> io::Result<()> {
     watched.iter().for_each(|group| group.signal(Signal::SIGTERM));
     let deadline = Instant::now() + GRACE;
     for group in watched {
-        if !group.ended_by(deadline).await {
+        if timeout_at(deadline, group.ended()).await.is_err() {
             group.signal(Signal::SIGKILL);
         }
     }

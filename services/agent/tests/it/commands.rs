@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,13 +39,17 @@ const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 struct Worker {
     begun: Mutex<Vec<String>>,
     released: Notify,
+    stop: CancellationToken,
+    configured: AtomicU32,
 }
 
 impl Handler for Worker {
     fn check(&self, command: &Command) -> Result<(), Rejection> {
         match command.name.as_str() {
-            "echo" | "wait" | "fail" | "panic" | "look" => Ok(()),
-            other => Err(Rejection::unknown_command(other, &["echo", "wait", "fail", "panic", "look"])),
+            "echo" | "wait" | "fail" | "panic" | "look" | "last" => Ok(()),
+            other => {
+                Err(Rejection::unknown_command(other, &["echo", "wait", "fail", "panic", "look", "last"]))
+            }
         }
     }
 
@@ -54,6 +61,7 @@ impl Handler for Worker {
         self.begun.lock().unwrap().push(command.command_id.clone());
         match command.name.as_str() {
             "wait" => self.released.notified().await,
+            "last" => self.stop.cancelled().await,
             "fail" => return Err(CommandError("out of paper".into())),
             "panic" => panic!("a handler that panics"),
             _ => {}
@@ -62,6 +70,10 @@ impl Handler for Worker {
     }
 
     async fn apply_config(&self, config: RemoteConfig) -> Result<(), String> {
+        self.configured.fetch_add(1, Ordering::Relaxed);
+        if config.content.contains_key("wait") {
+            self.released.notified().await;
+        }
         if config.content.contains_key("bad") { Err("bad: expected none\nat all".into()) } else { Ok(()) }
     }
 }
@@ -80,7 +92,8 @@ impl Running {
         let backoff = BackoffConfig { first_max: Duration::from_millis(20), ..BackoffConfig::default() };
         let state_dir = state_dir.map(Path::to_owned);
         let config = Config { state_dir, backoff, ..Config::new(server.url(), "t".into(), "web-1") };
-        let (worker, stop) = (Arc::new(Worker::default()), CancellationToken::new());
+        let stop = CancellationToken::new();
+        let worker = Arc::new(Worker { stop: stop.clone(), ..Worker::default() });
         let agent = Agent::open(config).unwrap();
         let ended = tokio::spawn(agent.run(Arc::clone(&worker), stop.clone()));
         Self { worker, session: server.welcomed(0).await, stop, ended, seen: 0 }
@@ -115,6 +128,15 @@ impl Running {
     async fn expect(&mut self, course: &[(&str, ExecutionState)]) {
         let expected: Vec<_> = course.iter().map(|(id, state)| ((*id).to_owned(), *state)).collect();
         assert_eq!(self.course(course.len()).await, expected);
+    }
+
+    /// The next report is of a configuration in this state.
+    async fn config_is(&mut self, status: ConfigStatus) {
+        let report = self.session.report().await;
+        self.seen = report.sequence;
+        self.session.ack(self.seen).await;
+        let Some(Body::Config(state)) = report.body else { panic!("expected a state, got {report:?}") };
+        assert_eq!(state.status(), status);
     }
 
     fn begun(&self) -> Vec<String> {
@@ -325,4 +347,53 @@ async fn a_configuration_is_acknowledged_against_its_hash() {
             assert_eq!((state.generation, &state.hash), (generation, &hash));
         }
     }
+}
+
+#[tokio::test]
+async fn what_ends_while_the_agent_stops_has_its_own_outcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = TestServer::start().await;
+    let mut agent = Running::start(&mut server, Some(dir.path())).await;
+    agent.deliver("last", "last").await;
+    agent.expect(&[("last", Acknowledged), ("last", InProgress)]).await;
+    // Refusing these takes writes to the disk, time enough for the other to end.
+    for at in 0..20 {
+        agent.deliver(&at.to_string(), "echo").await;
+        agent.expect(&[(&at.to_string(), Acknowledged)]).await;
+    }
+    agent.stop.cancel();
+    let course: HashMap<_, _> = agent.course(21).await.into_iter().collect();
+    assert_eq!((course["last"], course["0"], course["19"]), (Succeeded, Rejected, Rejected));
+}
+
+#[tokio::test]
+async fn a_configuration_that_arrives_again_is_answered_and_not_applied_again_unless_it_failed() {
+    let mut server = TestServer::start().await;
+    let mut agent = Running::start(&mut server, None).await;
+    let config = |generation, content: Value| WireConfig {
+        generation,
+        hash: format!("hash-{generation}"),
+        content: content.to_string().into(),
+    };
+    let (slow, bad) = (config(1, json!({"wait": 1})), config(2, json!({"bad": 1})));
+    agent.session.configure(slow.clone()).await;
+    agent.config_is(ConfigStatus::Applying).await;
+    let Running { worker, session, stop, ended, seen } = agent;
+    session.fail(tonic::Status::unavailable("stopping")).await;
+    let mut agent = Running { worker, session: server.welcomed(seen).await, stop, ended, seen };
+    agent.session.configure(slow.clone()).await;
+    // Taken in the order of their arrival: the configuration was looked at when the command is answered.
+    agent.deliver("1", "look").await;
+    agent.expect(&[("1", Acknowledged), ("1", InProgress), ("1", Succeeded)]).await;
+    agent.worker.released.notify_one();
+    agent.config_is(ConfigStatus::Applied).await;
+    agent.session.configure(slow).await;
+    agent.config_is(ConfigStatus::Applied).await;
+    assert_eq!(agent.worker.configured.load(Ordering::Relaxed), 1);
+    for _ in 0..2 {
+        agent.session.configure(bad.clone()).await;
+        agent.config_is(ConfigStatus::Applying).await;
+        agent.config_is(ConfigStatus::Failed).await;
+    }
+    assert_eq!(agent.worker.configured.load(Ordering::Relaxed), 3);
 }

@@ -181,6 +181,7 @@ async fn a_newer_session_ends_the_agent_for_good_unless_it_is_to_be_taken_back()
     let mut server = TestServer::start().await;
     let agent = Running::start(config(server.url()));
     let connection = agent.handle.connection();
+    agent.report(1..=1).await;
     server.welcomed(0).await.fail(superseded()).await;
     let handle = agent.handle.clone();
     let error = agent.error().await;
@@ -188,6 +189,8 @@ async fn a_newer_session_ends_the_agent_for_good_unless_it_is_to_be_taken_back()
     assert_eq!(error.to_string(), "a newer session of agent 'web-1' has taken over; this one ends");
     assert_eq!(*connection.borrow(), Connection::Ended);
     assert!(handle.status(Status::new(AgentStatus::Active, "late")).await.is_err(), "nobody would send it");
+    assert_eq!(handle.unacknowledged(), 1);
+    soon("the end of a flush that is in vain", handle.flushed()).await;
 
     let when_superseded = WhenSuperseded::Reconnect;
     let _agent = Running::start(Config { when_superseded, ..config(server.url()) });

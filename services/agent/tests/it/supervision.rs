@@ -300,10 +300,41 @@ async fn the_agents_end_is_the_programs_and_patience_can_be_cut_short() {
     assert!(began.elapsed() < Duration::from_secs(5), "well before the ten seconds it would have had");
 }
 
+/// Ends when asked to, and leaves a child that does not.
+const ORPHANING: &str = "sh -c \"trap '' TERM; echo ready; while :; do sleep 0.05; done\" & \
+                         trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done";
+
+#[tokio::test]
+async fn patience_with_what_the_program_leaves_behind_can_be_cut_short_too() {
+    let config = ProgramConfig { stop_timeout: Duration::from_secs(600), ..shell(ORPHANING) };
+    let mut program = Supervised::start(config).await;
+    program.observer.active("started").await;
+    program.observer.line("agent", "ready").await;
+    program.stop.cancel();
+    program.observer.status(Stopping, "agent_shutdown").await;
+    program.observer.line("agent", "bye").await;
+    program.kill.cancel();
+    program.observer.status(Stopped, "agent_shutdown").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_to_end_does_not_wait_for_the_time_that_a_command_gave() {
+    let config = ProgramConfig { stop_timeout: Duration::from_millis(200), ..shell(STUBBORN) };
+    let mut program = Supervised::start(config).await;
+    program.observer.active("started").await;
+    program.observer.line("agent", "ready").await;
+    let restart = program.observer.issue("restart", &json!({"timeout_ms": 600_000})).await;
+    program.observer.status(Stopping, "restarted_by_user").await;
+    program.shut_down().await;
+    program.observer.status(Stopped, "restarted_by_user").await;
+    let (state, error) = program.observer.end(&restart).await;
+    assert_eq!((state, error.as_str()), (ExecutionState::Failed, Some("the agent is stopping")));
+}
+
 #[tokio::test]
 async fn a_program_that_floods_a_server_that_is_away_is_not_held_up_and_the_loss_is_told() {
     let mut server = TestServer::start().await;
-    let buffer = signalbox_agent::BufferConfig { reports_max: 8, bytes_max: 1024 * 1024 };
+    let buffer = signalbox_agent::BufferConfig { reports_max: 8, bytes_max: 2 * 1024 * 1024 };
     let log_wait_max = Duration::from_millis(50);
     let config = Config { buffer, log_wait_max, ..Config::new(server.url(), "t".into(), "web-1") };
     let agent = Agent::open(config).unwrap();

@@ -91,6 +91,10 @@ impl CommandJob {
         handler: &impl Handler,
         canceled: oneshot::Receiver<String>,
     ) -> Outcome {
+        // Its beginning was to be told first, and that may have taken long.
+        if self.is_late() {
+            return Outcome::timed_out("the deadline passed before it could start");
+        }
         let deadline = async {
             match self.gives_up_at {
                 Some(at) => sleep_until(at).await,
@@ -101,14 +105,14 @@ impl CommandJob {
             biased;
             result = handler.execute(self.command) => Outcome::of(result),
             Ok(reason) = canceled => Outcome::canceled(&reason),
-            () = deadline => Outcome::timed_out(),
+            () = deadline => Outcome::timed_out("the deadline passed while it was carried out"),
         }
     }
 }
 
 /// A configuration.
 pub(super) struct ConfigJob {
-    pub(super) generation: u64,
+    generation: u64,
     hash: String,
     content: Result<JsonObject, Rejection>,
 }
@@ -147,6 +151,21 @@ impl ConfigJob {
     }
 }
 
+/// How far the newest configuration got.
+pub(super) struct NewestConfig {
+    pub(super) generation: u64,
+    pub(super) hash: String,
+    /// None while it waits or is being applied.
+    pub(super) settled: Option<RemoteConfigState>,
+}
+
+impl NewestConfig {
+    /// Whether it is this one.
+    pub(super) fn is(&self, generation: u64, hash: &str) -> bool {
+        self.generation == generation && self.hash == hash
+    }
+}
+
 /// How long until the deadline counts as passed; zero when it has.
 fn left(deadline: OffsetDateTime, now: OffsetDateTime) -> Duration {
     Duration::try_from(deadline - now + CLOCK_SKEW).unwrap_or_default()
@@ -174,6 +193,7 @@ mod tests {
     use signalbox_proto::timestamp;
 
     use super::*;
+    use crate::commands::CommandError;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -200,6 +220,27 @@ mod tests {
             job.check(NOW).unwrap_err().to_string(),
             "parameters: expected a JSON object, got an array"
         );
+    }
+
+    struct Never;
+
+    impl Handler for Never {
+        fn check(&self, _: &Command) -> Result<(), Rejection> {
+            Ok(())
+        }
+
+        async fn execute(&self, _: Command) -> Result<JsonObject, CommandError> {
+            panic!("it may not begin")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_beginning_took_too_long_to_tell_is_not_begun() {
+        let deadline = Some(timestamp(NOW));
+        let job = CommandJob::new(CommandDelivery { deadline, ..CommandDelivery::default() });
+        let (_cancel, canceled) = oneshot::channel();
+        let outcome = job.carry_out(&Never, canceled).await;
+        assert_eq!(outcome, Outcome::timed_out("the deadline passed before it could start"));
     }
 
     #[test]
