@@ -65,7 +65,7 @@ pub(crate) fn sign(args: TokenArgs, output: &mut Output) -> Result<(), Error> {
     };
     let at = now();
     let token =
-        Keys::new(&TokenConfig { secret }).and_then(|keys| keys.issue(&request, at)).map_err(Error::Sign)?;
+        Keys::new(&TokenConfig::secret(secret)).and_then(|keys| keys.issue(&request, at)).map_err(Error::Sign)?;
     print(TokenView { token, expires_at: rfc3339(Some(&timestamp(at + request.ttl))) }, args.ttl, output)
 }
 

@@ -1,10 +1,12 @@
-//! Who is calling, on both protocols: JSON Web Tokens (RFC 7519) signed with a shared secret, the tenant
-//! and the role that they name.
+//! Who is calling, on both protocols: JSON Web Tokens (RFC 7519) signed with a shared secret or by an identity
+//! provider, the tenant and the role that they name.
 //!
-//! It must know neither transport nor storage: callers hand it the token's text and the time.
+//! It must know neither protocol nor storage: callers hand it the token's text and the time.
 
+mod issuer;
 mod principal;
 mod token;
 
+pub use issuer::IssuerConfig;
 pub use principal::{Principal, Role};
 pub use token::{Error, Keys, TokenConfig, TokenRequest};

@@ -1,12 +1,17 @@
-//! Signing and checking tokens: HS256 with a configured secret. The algorithm is never taken from the
-//! token (RFC 8725, section 3.1).
+//! Signing and checking tokens: HS256 with a configured secret, and what an identity provider signs. The
+//! algorithm is never taken from the token (RFC 8725, section 3.1).
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use crate::{Principal, Role};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Principal, Role,
+    issuer::{Issuer, IssuerConfig},
+};
 
 /// Tokens longer than this are refused unread.
 const TOKEN_LEN_MAX: usize = 8 * 1024;
@@ -21,6 +26,17 @@ pub struct TokenConfig {
     /// Secret that signs and checks tokens (HS256): at least 32 bytes.
     #[arg(long = "jwt-secret", env = "SIGNALBOX_JWT_SECRET", hide_env_values = true)]
     pub secret: SecretString,
+    /// The identity provider.
+    #[command(flatten)]
+    pub issuer: IssuerConfig,
+}
+
+impl TokenConfig {
+    /// Tokens signed with a secret only.
+    #[must_use]
+    pub fn secret(secret: impl Into<SecretString>) -> Self {
+        Self { secret: secret.into(), issuer: IssuerConfig::default() }
+    }
 }
 
 /// Why a token was refused or could not be made.
@@ -32,6 +48,12 @@ pub enum Error {
     /// It is no token, or its signature is wrong, or a claim is missing or malformed.
     #[error("invalid token: {0}")]
     Invalid(String),
+    /// No key of this id is known; the keys are being fetched.
+    #[error("the token is signed with a key that is not known")]
+    UnknownKey,
+    /// The configuration makes no sense.
+    #[error("{0}")]
+    Configuration(String),
     /// The secret is too short to be safe.
     #[error("the token secret has {0} bytes; at least {SECRET_LEN_MIN} are needed")]
     WeakSecret(usize),
@@ -74,6 +96,7 @@ pub struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
+    issuer: Option<Issuer>,
 }
 
 impl Keys {
@@ -95,7 +118,30 @@ impl Keys {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
             validation,
+            issuer: Issuer::new(&config.issuer)?,
         })
+    }
+
+    /// Keeps the identity provider's keys fresh until `shutdown`; returns at once where none is configured.
+    pub async fn refresh(self, shutdown: CancellationToken) {
+        if let Some(issuer) = &self.issuer {
+            issuer.refresh(shutdown).await;
+        }
+    }
+
+    /// As [`Keys::verify`], and waits for the identity provider's keys when the token's is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keys::verify`].
+    pub async fn verify_fresh(&self, token: &str, now: OffsetDateTime) -> Result<Principal, Error> {
+        match (self.verify(token, now), &self.issuer) {
+            (Err(Error::UnknownKey), Some(issuer)) => {
+                issuer.refreshed().await;
+                self.verify(token, now)
+            }
+            (verified, _) => verified,
+        }
     }
 
     /// Signs a token that holds from `now` for the time asked.
@@ -126,6 +172,11 @@ impl Keys {
         if token.len() > TOKEN_LEN_MAX {
             return Err(Error::Invalid(format!("longer than {TOKEN_LEN_MAX} bytes")));
         }
+        if let Some(issuer) = &self.issuer
+            && !signed_here(token)
+        {
+            return issuer.verify(token, now);
+        }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|error| describe(&error))?
             .claims;
@@ -147,7 +198,7 @@ impl Keys {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keys(HS256)")
+        f.write_str(if self.issuer.is_some() { "Keys(HS256, issuer)" } else { "Keys(HS256)" })
     }
 }
 
@@ -167,10 +218,30 @@ fn check(claims: &Claims) -> Result<(), (&'static str, &'static str)> {
     Ok(())
 }
 
-fn describe(error: &jsonwebtoken::errors::Error) -> Error {
+/// Whether a token says that the secret signed it. That only chooses who checks it: either checks by its own
+/// keys and algorithms.
+fn signed_here(token: &str) -> bool {
+    jsonwebtoken::decode_header(token).is_ok_and(|header| header.alg == Algorithm::HS256)
+}
+
+/// The rules of [`check`], for a holder whom an identity provider names.
+pub(crate) fn check_names(principal: &Principal) -> Result<(), Error> {
+    let claims = Claims {
+        sub: principal.subject.clone(),
+        tenant_id: principal.tenant_id.clone(),
+        role: principal.role,
+        exp: 0,
+        fingerprint: None,
+    };
+    check(&claims).map_err(|(field, expected)| Error::Invalid(format!("claim {field}: {expected}")))
+}
+
+pub(crate) fn describe(error: &jsonwebtoken::errors::Error) -> Error {
     Error::Invalid(match error.kind() {
         ErrorKind::InvalidSignature => "the signature does not match".into(),
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "the algorithm is not HS256".into(),
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "the algorithm is not the one of the key".into()
+        }
         ErrorKind::MissingRequiredClaim(claim) => format!("claim {claim} is missing"),
         ErrorKind::Json(error) => format!("malformed claims: {error}"),
         _ => "not a JSON Web Token".into(),
@@ -182,7 +253,7 @@ mod tests {
     use super::*;
 
     fn keys(secret: &str) -> Keys {
-        Keys::new(&TokenConfig { secret: secret.into() }).unwrap()
+        Keys::new(&TokenConfig::secret(secret)).unwrap()
     }
 
     const SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
@@ -225,13 +296,13 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused() {
-        let config = TokenConfig { secret: "short".into() };
+        let config = TokenConfig::secret("short");
         assert_eq!(Keys::new(&config).unwrap_err(), Error::WeakSecret(5));
     }
 
     #[test]
     fn neither_keys_nor_configuration_show_the_secret() {
-        let config = TokenConfig { secret: SECRET.into() };
+        let config = TokenConfig::secret(SECRET);
         assert!(!format!("{config:?} {:?}", keys(SECRET)).contains(SECRET));
     }
 }

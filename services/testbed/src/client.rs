@@ -23,7 +23,7 @@ pub const TENANT: &str = "acme";
 /// The configuration that every server of the tests has.
 #[must_use]
 pub fn token_config() -> TokenConfig {
-    TokenConfig { secret: SECRET.into() }
+    TokenConfig::secret(SECRET)
 }
 
 /// A token that holds for an hour.

@@ -36,7 +36,7 @@ async fn the_first_token_is_signed_here_without_a_server_or_a_token() {
     for command in [from_env, said_so, from_file] {
         let ended = end_of(command).await;
         assert_eq!(ended.code, 0, "{ended:?}");
-        let keys = Keys::new(&TokenConfig { secret: SECRET.into() }).unwrap();
+        let keys = Keys::new(&TokenConfig::secret(SECRET)).unwrap();
         let principal = keys.verify(ended.stdout.trim_end(), now()).unwrap();
         assert_eq!((principal.subject.as_str(), principal.tenant_id.as_str()), ("ann", "dev"));
         assert_eq!(principal.role, Role::Admin);

@@ -35,7 +35,7 @@ impl Edge {
     /// With a configuration of the test's own.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let desk = Desk::start().await;
-        let mut config = Config::local(desk.url(), TokenConfig { secret: SECRET.into() });
+        let mut config = Config::local(desk.url(), TokenConfig::secret(SECRET));
         config.shards = 1;
         change(&mut config);
         let server = Server::bind(config).await.expect("free ports");

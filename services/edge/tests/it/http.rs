@@ -96,7 +96,7 @@ async fn what_was_sent_with_the_handshake_is_not_lost() {
 #[tokio::test]
 async fn a_taken_port_is_named_with_its_flag() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let mut config = Config::local("http://127.0.0.1:1", TokenConfig { secret: SECRET.into() });
+    let mut config = Config::local("http://127.0.0.1:1", TokenConfig::secret(SECRET));
     config.aisoc_listen = signalbox_edge::config::Listen::At(taken.local_addr().expect("it is bound"));
     match Server::bind(config).await {
         Err(error @ Error::Listen { .. }) => {

@@ -27,7 +27,7 @@ const RANGE_LEN: usize = 256;
 
 /// The keys that belong to [`SECRET`].
 pub(crate) fn keys() -> Keys {
-    Keys::new(&TokenConfig { secret: SECRET.into() }).expect("the secret is long enough")
+    Keys::new(&TokenConfig::secret(SECRET)).expect("the secret is long enough")
 }
 
 /// One tenant's log.
