@@ -25,7 +25,7 @@ use keys::KeySet;
 const REFRESH_EVERY: Duration = Duration::from_secs(300);
 /// How soon after a fetch an unknown `kid` may cause the next one, so that forged tokens cannot make us
 /// hammer the provider.
-const REFRESH_GAP: Duration = Duration::from_secs(5);
+const REFRESH_GAP: Duration = Duration::from_secs(2);
 /// How long the holder of a token with an unknown `kid` waits for the keys to be fetched.
 const REFRESH_WAIT: Duration = Duration::from_secs(3);
 /// By how much the provider's clock may be ahead of or behind ours, in seconds.
@@ -142,7 +142,7 @@ impl Issuer {
                     *self.0.keys.write().expect("no holder panics") = keys;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, url = %self.0.jwks_url, "the identity provider's keys cannot be fetched")
+                    tracing::warn!(%error, "the identity provider's keys cannot be fetched; those known stay good");
                 }
             }
             self.0.fetches.send_modify(|count| *count += 1);
