@@ -28,23 +28,25 @@ impl Pair {
             Algorithm::EdDSA => EncodingKey::from_ed_pem(include_bytes!("keys/ed25519.pem")),
             other => panic!("no key for {other:?}"),
         };
-        Self { kid: kid.into(), algorithm, encoding: encoding.unwrap() }
+        Self { kid: kid.into(), algorithm, encoding: encoding.expect("the key can be read") }
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) };
-        jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
+        jsonwebtoken::encode(&header, claims, &self.encoding).expect("claims can be signed")
     }
 
     /// What an attacker would try who knows the published half of the key.
     pub(crate) fn sign_with_public_key_as_secret(&self, claims: &Value) -> String {
         let AlgorithmParameters::RSA(public) = self.jwk().algorithm else { panic!("expected an RSA key") };
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
-        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(public.n.as_bytes())).unwrap()
+        jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(public.n.as_bytes()))
+            .expect("claims can be signed")
     }
 
     fn jwk(&self) -> Jwk {
-        let mut jwk = Jwk::from_encoding_key(&self.encoding, self.algorithm).unwrap();
+        let mut jwk =
+            Jwk::from_encoding_key(&self.encoding, self.algorithm).expect("a key has a public half");
         jwk.common.key_id = Some(self.kid.clone());
         jwk
     }
@@ -64,27 +66,29 @@ impl Provider {
             .route(
                 "/keys",
                 get(|State(answer): State<Arc<Mutex<Result<String, StatusCode>>>>| async move {
-                    answer.lock().unwrap().clone()
+                    answer.lock().expect("nobody panics with the lock").clone()
                 }),
             )
             .with_state(Arc::clone(&answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url =
+            format!("http://{}/keys", listener.local_addr().expect("a listening socket has an address"));
+        let server =
+            tokio::spawn(async move { axum::serve(listener, routes).await.expect("the server runs") });
         Self { url, answer, server }
     }
 
     pub(crate) fn rotate(&self, pairs: &[&Pair]) {
-        *self.answer.lock().unwrap() = Ok(document(pairs));
+        *self.answer.lock().expect("nobody panics with the lock") = Ok(document(pairs));
     }
 
     pub(crate) fn break_down(&self) {
-        *self.answer.lock().unwrap() = Err(StatusCode::SERVICE_UNAVAILABLE);
+        *self.answer.lock().expect("nobody panics with the lock") = Err(StatusCode::SERVICE_UNAVAILABLE);
     }
 
     pub(crate) fn config(&self) -> TokenConfig {
         let issuer = IssuerConfig {
-            jwks_url: Some(self.url.parse().unwrap()),
+            jwks_url: Some(self.url.parse().expect("the address is a URL")),
             issuer: Some(ISSUER.into()),
             audience: Some(AUDIENCE.into()),
             tenant_claim: "tenant_id".into(),
@@ -102,5 +106,6 @@ impl Drop for Provider {
 }
 
 fn document(pairs: &[&Pair]) -> String {
-    serde_json::to_string(&JwkSet { keys: pairs.iter().map(|pair| pair.jwk()).collect() }).unwrap()
+    serde_json::to_string(&JwkSet { keys: pairs.iter().map(|pair| pair.jwk()).collect() })
+        .expect("a key set is JSON")
 }
