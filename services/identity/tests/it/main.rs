@@ -15,7 +15,7 @@ const NOW: OffsetDateTime = time::macros::datetime!(2026-01-05 10:00 UTC);
 
 /// Keys that follow the provider, and what stops them from doing so.
 fn following(provider: &Provider) -> (Keys, DropGuard) {
-    let keys = Keys::new(&provider.config()).unwrap();
+    let keys = Keys::new(&provider.config()).expect("the configuration is good");
     let stop = CancellationToken::new();
     tokio::spawn(keys.clone().refresh(stop.clone()));
     (keys, stop.drop_guard())
