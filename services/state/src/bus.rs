@@ -5,14 +5,18 @@ mod postgres;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
 
 pub(crate) use postgres::run;
 
-/// Collects hints until they are sent; the newest of each tenant is enough. Cheap to clone.
+/// Collects hints until they are sent; the newest of each tenant is enough. Knows whether those of the other
+/// replicas are heard. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Bell {
     inner: Arc<Inner>,
@@ -22,6 +26,7 @@ pub(crate) struct Bell {
 struct Inner {
     heads: Mutex<HashMap<String, u64>>,
     rung: Notify,
+    is_listening: AtomicBool,
 }
 
 impl Bell {
@@ -32,6 +37,16 @@ impl Bell {
         *newest = head.max(*newest);
         drop(heads);
         self.inner.rung.notify_one();
+    }
+
+    /// Whether the hints of the others are heard.
+    #[must_use]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.inner.is_listening.load(Ordering::Relaxed)
+    }
+
+    fn set_listening(&self, is_listening: bool) {
+        self.inner.is_listening.store(is_listening, Ordering::Relaxed);
     }
 
     /// Waits for hints, and takes them all.

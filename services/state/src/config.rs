@@ -6,7 +6,10 @@ use secrecy::SecretString;
 use signalbox_identity::TokenConfig;
 use signalbox_telemetry::TelemetryConfig;
 
-use crate::{grpc::SessionConfig, keeper::KeeperConfig, log::AppenderConfig, watch::HubConfig};
+use crate::{
+    grpc::SessionConfig, keeper::KeeperConfig, log::AppenderConfig, retention::RetentionConfig,
+    store::retention::Limits, watch::HubConfig,
+};
 
 /// Keeps the truth about a fleet of agents in Postgres, and serves it over gRPC.
 #[derive(Debug, Clone, clap::Parser)]
@@ -27,6 +30,19 @@ pub struct Config {
     /// How long to wait for Postgres at the start, in seconds.
     #[arg(long, env = "SIGNALBOX_DATABASE_WAIT_S", default_value_t = 30)]
     pub database_wait_s: u64,
+    /// How long one statement may run in Postgres before it is given up, in seconds.
+    #[arg(long, env = "SIGNALBOX_DATABASE_STATEMENT_TIMEOUT_S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub database_statement_timeout_s: u64,
+    /// How long events are kept at least, such as `30days` or `12h`; whole days (UTC) go at once. `0` keeps them
+    /// for ever.
+    #[arg(long, env = "SIGNALBOX_RETENTION_AGE", default_value = "30days", value_parser = humantime::parse_duration)]
+    pub retention_age: Duration,
+    /// How much of a tenant's log is kept at most, in bytes; the oldest events go first. `0` sets no bound.
+    #[arg(long, env = "SIGNALBOX_RETENTION_BYTES", default_value_t = 10 << 30)]
+    pub retention_bytes: u64,
+    /// How often it is looked at what is kept for too long, in milliseconds.
+    #[arg(long, env = "SIGNALBOX_RETENTION_INTERVAL_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
+    pub retention_interval_ms: u64,
     /// How often agents send a heartbeat, in milliseconds. A session silent for three times as long is over.
     #[arg(long, env = "SIGNALBOX_HEARTBEAT_INTERVAL_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=300_000))]
     pub heartbeat_interval_ms: u64,
@@ -62,6 +78,10 @@ impl Config {
             database_url,
             database_connections: 16,
             database_wait_s: 30,
+            database_statement_timeout_s: 30,
+            retention_age: Duration::from_secs(30 * 86_400),
+            retention_bytes: 10 << 30,
+            retention_interval_ms: 60_000,
             heartbeat_interval_ms: 5000,
             lost_after_s: 60,
             adopt_after_s: 15,
@@ -83,6 +103,15 @@ impl Config {
         KeeperConfig {
             lost_after: Duration::from_secs(self.lost_after_s),
             adopt_after: Duration::from_secs(self.adopt_after_s),
+        }
+    }
+
+    pub(crate) fn retention(&self) -> RetentionConfig {
+        // A part of a second is kept too, so that it never stands for no limit.
+        let age_s = self.retention_age.as_secs() + u64::from(self.retention_age.subsec_nanos() > 0);
+        RetentionConfig {
+            limits: Limits { age_s, bytes: self.retention_bytes },
+            interval: Duration::from_millis(self.retention_interval_ms),
         }
     }
 

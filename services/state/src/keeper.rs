@@ -13,15 +13,21 @@ use tonic_health::server::HealthReporter;
 use uuid::Uuid;
 
 use crate::{
+    bus::Bell,
     domain::{Change, Origin, command, session},
     log::{Appender, Submission},
     store,
+    system::Monitor,
+    watch::Hub,
 };
 
 /// How often deadlines are looked at.
 const TICK: StdDuration = StdDuration::from_millis(500);
 /// Every how many ticks the lease is renewed.
 const LEASE_TICKS: u64 = 4;
+/// How many leases a replica that hears no hints renews before it says so: a bus that comes back with the
+/// database, or that blinks, is no news.
+const DEAF_RENEWALS: u32 = 5;
 /// Every how many ticks partitions are made and old rows forgotten.
 const HOUSEKEEPING_TICKS: u64 = 7200;
 /// How long a lease holds.
@@ -51,13 +57,16 @@ pub(crate) struct Keeper {
     pub(crate) replica_id: Uuid,
     pub(crate) config: KeeperConfig,
     pub(crate) health: HealthReporter,
+    pub(crate) hub: Hub,
+    pub(crate) bell: Bell,
+    pub(crate) monitor: Monitor,
 }
 
 impl Keeper {
     /// Prepares what the first calls need.
     pub(crate) async fn prepare(&self) -> Result<(), sqlx::Error> {
         store::partitions::ensure(&self.pool, now(), PARTITION_DAYS_AHEAD).await?;
-        self.renew().await
+        self.renew(true).await
     }
 
     /// Works until `shutdown`, then gives the lease back.
@@ -67,14 +76,19 @@ impl Keeper {
         // Since when the lease has held without a break, and when it was last renewed.
         let (mut held_since, mut renewed_at) = (now(), now());
         let mut tick = 0_u64;
+        let mut hearing = Hearing::default();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = interval.tick() => tick += 1,
             }
             if tick.is_multiple_of(LEASE_TICKS) {
-                let renewed = self.renew().await;
+                let before = hearing.is_listening();
+                let renewed = self.renew(hearing.next(self.bell.is_listening())).await;
                 if renewed.is_ok() {
+                    if before != hearing.is_listening() {
+                        self.monitor.ask(self.hub.followed());
+                    }
                     let at = now();
                     held_since = if at - renewed_at > LEASE { at } else { held_since };
                     renewed_at = at;
@@ -99,9 +113,9 @@ impl Keeper {
         }
     }
 
-    async fn renew(&self) -> Result<(), sqlx::Error> {
+    async fn renew(&self, is_listening: bool) -> Result<(), sqlx::Error> {
         let at = now();
-        store::replicas::renew(&self.pool, self.replica_id, at, at + LEASE).await
+        store::replicas::renew(&self.pool, self.replica_id, at, at + LEASE, is_listening).await
     }
 
     async fn report_health(&self, error: Option<&sqlx::Error>) {
@@ -149,5 +163,42 @@ impl Keeper {
         store::idempotency::forget(&self.pool, at - IDEMPOTENCY_KEPT).await?;
         store::agents::forget_instances(&self.pool, at - INSTANCES_KEPT).await?;
         store::replicas::forget(&self.pool, at - INSTANCES_KEPT).await
+    }
+}
+
+/// For how many renewals in a row the bus was not heard.
+#[derive(Debug, Default)]
+struct Hearing {
+    deaf_for: u32,
+}
+
+impl Hearing {
+    /// Takes what was found at a renewal; answers what the lease says.
+    fn next(&mut self, hears: bool) -> bool {
+        self.deaf_for = if hears { 0 } else { self.deaf_for.saturating_add(1) };
+        self.is_listening()
+    }
+
+    const fn is_listening(&self) -> bool {
+        self.deaf_for < DEAF_RENEWALS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_that_blinks_is_no_news_and_one_that_stays_away_is() {
+        let mut hearing = Hearing::default();
+        for _ in 1..DEAF_RENEWALS {
+            assert!(hearing.next(false));
+        }
+        assert!(hearing.next(true));
+        for _ in 1..DEAF_RENEWALS {
+            assert!(hearing.next(false));
+        }
+        assert!(!hearing.next(false));
+        assert!(hearing.next(true));
     }
 }

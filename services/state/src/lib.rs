@@ -10,10 +10,12 @@ mod domain;
 mod grpc;
 mod keeper;
 mod log;
+mod retention;
 mod samples;
 mod server;
 mod sessions;
 mod store;
+mod system;
 mod watch;
 
 pub use config::Config;

@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     bus::Bell,
     domain::{Change, Code, Error, Origin},
+    system::Monitor,
     watch::Hub,
 };
 use job::{Job, Typed};
@@ -93,6 +94,7 @@ impl Appender {
         pool: &PgPool,
         hub: &Hub,
         bell: &Bell,
+        monitor: &Monitor,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -102,6 +104,7 @@ impl Appender {
                 pool: pool.clone(),
                 hub: hub.clone(),
                 bell: bell.clone(),
+                monitor: monitor.clone(),
                 batch_len_max: config.batch_len_max,
             };
             tasks.spawn(lane.run(receiver, shutdown.clone()));

@@ -16,9 +16,11 @@ use crate::{
     grpc::{self, Context},
     keeper::Keeper,
     log::Appender,
+    retention::Retention,
     samples::Board,
     sessions::Registry,
     store,
+    system::Monitor,
     watch::Hub,
 };
 
@@ -93,10 +95,11 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, Error> {
         record_metrics();
         let keys = Keys::new(&config.token)?;
-        let pool =
-            store::pool(&config.database_url, config.database_connections).map_err(Error::DatabaseUrl)?;
+        let statement_timeout = Duration::from_secs(config.database_statement_timeout_s);
+        let pool = store::pool(&config.database_url, config.database_connections, statement_timeout)
+            .map_err(Error::DatabaseUrl)?;
         wait_for(&pool, config.database_wait_s).await?;
-        store::MIGRATIONS.run(&pool).await?;
+        store::migrate(&config.database_url).await?;
         let grpc = listen(config.listen).await?;
         let metrics = listen(config.metrics_listen).await?;
         Ok(Self { config, keys, pool, grpc, metrics })
@@ -136,7 +139,8 @@ impl Server {
         let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
         let (streams, writers) = (TaskTracker::new(), TaskTracker::new());
         let (hub, bell, board) = (Hub::new(pool.clone(), config.hub()), Bell::default(), Board::default());
-        let appender = Appender::start(&config.appender(), &pool, &hub, &bell, &writers, &stopped);
+        let monitor = Monitor::default();
+        let appender = Appender::start(&config.appender(), &pool, &hub, &bell, &monitor, &writers, &stopped);
         let (health_reporter, health_service) = tonic_health::server::health_reporter();
         let keeper = Keeper {
             pool: pool.clone(),
@@ -144,12 +148,18 @@ impl Server {
             replica_id,
             config: config.keeper(),
             health: health_reporter.clone(),
+            hub: hub.clone(),
+            bell: bell.clone(),
+            monitor: monitor.clone(),
         };
         keeper.prepare().await.map_err(Error::Prepare)?;
         writers.spawn(hub.clone().run(stopped.clone()));
         writers.spawn(bus::run(pool.clone(), hub.clone(), bell, stopped.clone()));
         writers.spawn(board.clone().run(pool.clone(), replica_id, stopped.clone()));
         writers.spawn(keeper.run(stopped.clone()));
+        writers.spawn(monitor.run(pool.clone(), appender.clone(), stopped.clone()));
+        let retention = Retention { pool: pool.clone(), config: config.retention() };
+        writers.spawn(retention.run(stopped.clone()));
         writers.spawn(serve_metrics(metrics, pool.clone(), stopped.clone()));
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
         let context = Context {

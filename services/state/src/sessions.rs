@@ -336,6 +336,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         tokio::time::timeout(soon, place.missed()).await.expect("the lost signal is noticed");
+        assert_eq!(signals.len(), SIGNALS_MAX);
     }
 
     #[tokio::test]

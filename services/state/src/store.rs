@@ -10,35 +10,67 @@ pub(crate) mod idempotency;
 pub(crate) mod metrics;
 pub(crate) mod partitions;
 pub(crate) mod replicas;
+pub(crate) mod retention;
 pub(crate) mod segments;
 pub(crate) mod system;
 pub(crate) mod tenants;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{
+    Connection as _, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::PgPoolOptions,
+};
 
 use crate::domain::{Code, Error};
 
 /// The schema, embedded in the program.
-pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// How long a statement waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a caller may try again when the database could not be reached.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Opens a pool of at most `connections_max` connections.
+/// Opens a pool of at most `connections_max` connections, on which no statement runs for longer than
+/// `statement_timeout`.
 ///
 /// # Errors
 ///
 /// When the URL is malformed. The database itself is asked at the first use.
-pub(crate) fn pool(url: &SecretString, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+pub(crate) fn pool(
+    url: &SecretString,
+    connections_max: u32,
+    statement_timeout: Duration,
+) -> Result<PgPool, sqlx::Error> {
+    let limit: Arc<str> = format!("{}ms", statement_timeout.as_millis()).into();
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |connection, _| {
+            let limit = Arc::clone(&limit);
+            Box::pin(async move {
+                sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, false)", &*limit)
+                    .fetch_one(connection)
+                    .await
+                    .map(drop)
+            })
+        })
         .connect_lazy(url.expose_secret())
+}
+
+/// Brings the schema up to date, on a connection of its own: that may take longer than any other statement.
+///
+/// # Errors
+///
+/// When the database cannot be reached, or refuses.
+pub(crate) async fn migrate(url: &SecretString) -> Result<(), MigrateError> {
+    let mut connection = PgConnection::connect(url.expose_secret()).await?;
+    MIGRATIONS.run(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
 }
 
 /// What a caller is told when a read fails.

@@ -132,7 +132,7 @@ impl Hub {
     }
 
     /// The tenants whose logs are followed. A tail that only the hub holds is followed by nobody.
-    fn followed(&self) -> Vec<String> {
+    pub(crate) fn followed(&self) -> Vec<String> {
         let mut tails = self.inner.tails.lock().unwrap_or_else(PoisonError::into_inner);
         tails.retain(|_, tail| Arc::strong_count(tail) > 1);
         tails.keys().cloned().collect()

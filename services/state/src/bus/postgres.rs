@@ -21,7 +21,7 @@ pub(crate) async fn run(pool: PgPool, hub: Hub, bell: Bell, shutdown: Cancellati
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = send(&pool, &bell) => {}
-        () = receive(&pool, &hub) => {}
+        () = receive(&pool, &hub, &bell) => {}
     }
 }
 
@@ -38,18 +38,20 @@ async fn send(pool: &PgPool, bell: &Bell) {
     }
 }
 
-async fn receive(pool: &PgPool, hub: &Hub) {
+async fn receive(pool: &PgPool, hub: &Hub, bell: &Bell) {
     loop {
-        if let Err(error) = listen(pool, hub).await {
+        if let Err(error) = listen(pool, hub, bell).await {
+            bell.set_listening(false);
             tracing::warn!(%error, "the bus is lost; other replicas' events arrive by polling until it is back");
         }
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
 
-async fn listen(pool: &PgPool, hub: &Hub) -> Result<(), sqlx::Error> {
+async fn listen(pool: &PgPool, hub: &Hub, bell: &Bell) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
+    bell.set_listening(true);
     loop {
         // `None` after the connection was lost and made anew: what came meanwhile is found by polling.
         let Some(notification) = listener.try_recv().await? else { continue };

@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Agent, Command, Error, Execution, NewEvent, Origin, system::{System, Told}};
+use super::{
+    Agent, Command, Error, Execution, NewEvent, Origin,
+    system::{System, Told},
+};
 
 type InstanceKey = (String, Uuid);
 type ExecutionKey = (Uuid, String);

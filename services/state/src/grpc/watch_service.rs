@@ -74,6 +74,14 @@ impl WatchService for Service {
             .await
             .map_err(Error::from)?;
         events.truncate(pump::fitting(events.iter()));
+        let follows = events.first().map_or(after >= bounds.head, |event| event.revision == after + 1);
+        if !follows {
+            // Either there is nothing since then, or the log was cut off while it was read.
+            let bounds = self.0.bounds(&tenant_id).await?;
+            if after + 1 < bounds.oldest {
+                return Err(status::out_of_range("compacted", &oldest(bounds).to_string()));
+            }
+        }
         let revision = events
             .last()
             .map_or(after.max(if asked.since_ms > 0 { bounds.head } else { after }), |event| event.revision);

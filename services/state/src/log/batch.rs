@@ -19,6 +19,7 @@ use crate::{
     bus::Bell,
     domain::{Agent, Code, Command, Error, Execution, Needs, View, event::whole_micros},
     store::{self, idempotency::Answer, tenants::Bounds},
+    system::Monitor,
     watch::Hub,
 };
 
@@ -27,6 +28,7 @@ pub(super) struct Lane {
     pub(super) pool: PgPool,
     pub(super) hub: Hub,
     pub(super) bell: Bell,
+    pub(super) monitor: Monitor,
     pub(super) batch_len_max: usize,
 }
 
@@ -95,6 +97,7 @@ impl Lane {
     fn publish(&self, appended: Vec<Appended>) {
         for Appended { tenant_id, head, events } in appended {
             metrics::counter!("signalbox_events_appended_total").increment(events.len() as u64);
+            self.monitor.committed(&tenant_id, &events);
             self.hub.committed(&tenant_id, events);
             self.bell.ring(tenant_id, head);
         }

@@ -1,29 +1,165 @@
-//! The daily partitions of the log.
+//! The daily partitions of the log: made ahead of time, and dropped when nobody can read anything in them.
 
-use sqlx::{Executor as _, PgPool};
-use time::{Date, Duration, OffsetDateTime};
+use std::time::Duration as StdDuration;
+
+use sqlx::{Executor as _, PgConnection, PgPool, Postgres, Transaction};
+use time::{Date, Duration, OffsetDateTime, macros::format_description};
+
+use super::retention::day_bounds;
+
+/// How long the making of a partition may wait for those who use the log. Who comes after it waits with it.
+const CREATE_WAIT: StdDuration = StdDuration::from_secs(5);
+/// The same for dropping one, which has time.
+const DROP_WAIT: StdDuration = StdDuration::from_millis(100);
+/// How many days are left alone: a replica's clock may be behind, and still write into them.
+const DAYS_IN_USE: Duration = Duration::days(2);
 
 /// Makes sure that the partitions of today and of the next days exist.
 pub(crate) async fn ensure(pool: &PgPool, now: OffsetDateTime, days_ahead: u16) -> Result<(), sqlx::Error> {
-    let today = now.to_offset(time::UtcOffset::UTC).date();
+    let today = utc_day(now);
     for day in 0..=i64::from(days_ahead) {
         create(pool, today + Duration::days(day)).await?;
     }
     Ok(())
 }
 
-/// The names are made of digits only, so that nothing needs to be quoted. The lock keeps two replicas from
-/// creating the same partition at once, which `IF NOT EXISTS` alone does not.
 async fn create(pool: &PgPool, day: Date) -> Result<(), sqlx::Error> {
-    let name = format!("events_{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day());
     let next = day + Duration::days(1);
+    let name = name(day);
     let statement = format!(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF events FOR VALUES FROM ('{day} 00:00:00Z') TO ('{next} 00:00:00Z')"
     );
     let mut transaction = pool.begin().await?;
+    // Keeps two replicas from creating the same partition at once, which `IF NOT EXISTS` alone does not.
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('signalbox.partitions'))")
         .execute(&mut *transaction)
         .await?;
+    wait_at_most(&mut transaction, CREATE_WAIT).await?;
     transaction.execute(sqlx::AssertSqlSafe(statement)).await?;
     transaction.commit().await
+}
+
+/// A partition that was dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// Its day.
+    pub(crate) day: Date,
+    /// How many events it had, as far as they were counted.
+    pub(crate) events: u64,
+}
+
+/// Drops the partitions of past days in which no log has anything that can be read. One that is in use at the
+/// moment is left for the next time, and so is all when another replica is at it.
+pub(crate) async fn drop_unreadable(pool: &PgPool, now: OffsetDateTime) -> Result<Vec<Dropped>, sqlx::Error> {
+    let in_use = utc_day(now) - DAYS_IN_USE;
+    let mut dropped = Vec::new();
+    for day in days(pool).await?.into_iter().filter(|day| *day < in_use) {
+        // Asked without locks first: most days are kept.
+        if is_readable(&mut *pool.acquire().await?, day).await? {
+            continue;
+        }
+        match drop_one(pool, day).await {
+            Ok(true) => dropped.push(Dropped { day, events: forget_segments(pool, day).await? }),
+            Ok(false) => {}
+            Err(error) if is_lock_timeout(&error) => {
+                tracing::debug!(%day, "the partition is in use; it is dropped another time");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(dropped)
+}
+
+async fn drop_one(pool: &PgPool, day: Date) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let free = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.partitions')) AS "free!""#
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !free || !days(&mut *transaction).await?.contains(&day) {
+        return Ok(false);
+    }
+    wait_at_most(&mut transaction, DROP_WAIT).await?;
+    // In the order in which readers and writers lock them, so that nobody waits in a circle.
+    let name = name(day);
+    for table in ["events", &name] {
+        let statement = format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE");
+        transaction.execute(sqlx::AssertSqlSafe(statement)).await?;
+    }
+    if is_readable(&mut transaction, day).await? {
+        return Ok(false);
+    }
+    transaction.execute(sqlx::AssertSqlSafe(format!("DROP TABLE {name}"))).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The days that have a partition.
+async fn days(executor: impl sqlx::PgExecutor<'_>) -> Result<Vec<Date>, sqlx::Error> {
+    let names = sqlx::query_scalar!(
+        r#"SELECT c.relname::text AS "name!" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+           WHERE i.inhparent = 'events'::regclass ORDER BY 1"#
+    )
+    .fetch_all(executor)
+    .await?;
+    let digits = format_description!("[year][month][day]");
+    let day = |name: String| Date::parse(name.strip_prefix("events_")?, digits).ok();
+    Ok(names.into_iter().filter_map(day).collect())
+}
+
+/// Whether a log has something in a day's partition that can be read. One probe of the index for each log.
+async fn is_readable(connection: &mut PgConnection, day: Date) -> Result<bool, sqlx::Error> {
+    let (from, to) = day_bounds(day);
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM tenants t
+             WHERE EXISTS (SELECT FROM events e
+                           WHERE e.tenant_id = t.tenant_id AND e.revision >= t.oldest
+                             AND e.committed_at >= $1 AND e.committed_at < $2)) AS "is_readable!""#,
+        from,
+        to,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Forgets what was counted of a day that is gone. Answers how many events that were.
+async fn forget_segments(pool: &PgPool, day: Date) -> Result<u64, sqlx::Error> {
+    let events = sqlx::query_scalar!(
+        r#"WITH gone AS (DELETE FROM log_segments WHERE day = $1 RETURNING events)
+           SELECT COALESCE(sum(events), 0)::bigint AS "events!" FROM gone"#,
+        day,
+    )
+    .fetch_one(pool)
+    .await?;
+    super::unsigned(events)
+}
+
+async fn wait_at_most(
+    transaction: &mut Transaction<'_, Postgres>,
+    limit: StdDuration,
+) -> Result<(), sqlx::Error> {
+    let limit = format!("{}ms", limit.as_millis());
+    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, true)", limit)
+        .fetch_one(&mut **transaction)
+        .await
+        .map(drop)
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
+/// Made of digits only, so that nothing needs to be quoted.
+fn name(day: Date) -> String {
+    format!("events_{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day())
+}
+
+fn utc_day(at: OffsetDateTime) -> Date {
+    at.to_offset(time::UtcOffset::UTC).date()
 }

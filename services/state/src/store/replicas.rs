@@ -4,19 +4,22 @@ use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Takes or renews a replica's lease.
+/// Takes or renews a replica's lease, and says whether it hears the hints of the others.
 pub(crate) async fn renew(
     executor: impl PgExecutor<'_>,
     replica_id: Uuid,
     now: OffsetDateTime,
     lease_until: OffsetDateTime,
+    is_listening: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO replicas (replica_id, started_at, lease_until) VALUES ($1, $2, $3)
-         ON CONFLICT (replica_id) DO UPDATE SET lease_until = EXCLUDED.lease_until",
+        "INSERT INTO replicas (replica_id, started_at, lease_until, is_listening) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (replica_id)
+         DO UPDATE SET lease_until = EXCLUDED.lease_until, is_listening = EXCLUDED.is_listening",
         replica_id,
         now,
         lease_until,
+        is_listening,
     )
     .execute(executor)
     .await?;

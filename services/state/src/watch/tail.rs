@@ -167,13 +167,37 @@ impl Tail {
             let events = store::events::read_whole(pool, &self.tenant_id, head, PAGE_LEN, floor).await?;
             self.is_unread.store(false, Ordering::Relaxed);
             let count = events.len();
-            if !self.extend(events.into_iter().map(Arc::new).collect()) {
+            let is_dense = self.extend(events.into_iter().map(Arc::new).collect());
+            if !is_dense || (count == 0 && self.is_behind()) {
+                let oldest = store::tenants::open(pool, &self.tenant_id).await?.oldest;
+                if oldest > head + 1 {
+                    tracing::warn!(
+                        tenant_id = self.tenant_id,
+                        oldest,
+                        "the log was cut off before it was read"
+                    );
+                    self.skip(oldest - 1);
+                    continue;
+                }
+            }
+            if !is_dense {
                 tracing::error!(tenant_id = self.tenant_id, after = head, "the log has a hole");
                 return Ok(());
             }
             if count < PAGE_LEN as usize {
                 return Ok(());
             }
+        }
+    }
+
+    /// Goes on after a revision before which nothing is left to be read. Who is behind it turns to the log, and is
+    /// told there that it begins later.
+    fn skip(&self, revision: u64) {
+        let mut ring = self.ring();
+        if revision > ring.head {
+            (ring.bytes, ring.head) = (0, revision);
+            ring.events.clear();
+            self.head.send_replace(revision);
         }
     }
 
@@ -237,6 +261,20 @@ mod tests {
         assert_eq!(revisions(tail.after(2, 10)), Some(vec![3, 4, 5, 6]));
         assert_eq!(revisions(tail.after(6, 10)), Some(vec![]));
         assert_eq!(revisions(tail.after(9, 10)), Some(vec![]));
+    }
+
+    #[test]
+    fn who_is_behind_what_was_cut_off_must_turn_to_the_log() {
+        let tail = tail(0);
+        assert!(tail.extend(vec![event(1, 1), event(2, 2)]));
+        assert!(!tail.extend(vec![event(9, 9)]));
+        tail.skip(8);
+        assert!(tail.extend(vec![event(9, 9)]));
+        assert_eq!(tail.head(), 9);
+        assert_eq!(revisions(tail.after(2, 10)), None);
+        assert_eq!(revisions(tail.after(8, 10)), Some(vec![9]));
+        tail.skip(4);
+        assert_eq!(tail.head(), 9, "it never goes back");
     }
 
     #[test]

@@ -143,10 +143,15 @@ impl Pump {
     }
 }
 
-/// How many of these events fit into one response: whole changes, and at least one.
+/// How many of these events fit into one response: whole changes without a hole between them, and at least one
+/// change unless its end is missing. What was being deleted while it was read may have either.
 pub(super) fn fitting<'events>(events: impl Iterator<Item = &'events v1::Event>) -> usize {
-    let (mut bytes, mut len, mut whole) = (0, 0, 0);
+    let (mut bytes, mut len, mut whole, mut next) = (0, 0, 0, None);
     for event in events {
+        if next.is_some_and(|next| event.revision != next) {
+            break;
+        }
+        next = Some(event.revision + 1);
         bytes += event.data.len();
         if bytes > RANGE_BYTES && whole > 0 {
             return whole;
@@ -156,7 +161,7 @@ pub(super) fn fitting<'events>(events: impl Iterator<Item = &'events v1::Event>)
             whole = len;
         }
     }
-    if whole == 0 { len } else { whole }
+    whole
 }
 
 #[cfg(test)]
@@ -178,5 +183,9 @@ mod tests {
         assert_eq!(fit(&[event(1, 1, half), event(2, 3, half), event(3, 3, 1)]), 1);
         // A change that is too large by itself goes alone.
         assert_eq!(fit(&[event(1, 2, RANGE_BYTES), event(2, 2, 1), event(3, 3, 1)]), 2);
+        // What is only partly there does not go at all.
+        assert_eq!(fit(&[event(1, 1, 1), event(2, 3, 1)]), 1);
+        assert_eq!(fit(&[event(1, 2, 1)]), 0);
+        assert_eq!(fit(&[event(1, 1, 1), event(4, 4, 1)]), 1);
     }
 }

@@ -1,0 +1,98 @@
+//! Keeps logs from growing without end: lets each begin later when it is too old or too large, then takes the
+//! space back. Every replica does it; what one has done the others find done.
+//!
+//! It must know neither readers nor writers: who reads from before a log's begin is told so by the reader's side.
+
+use std::time::{Duration, Instant};
+
+use signalbox_telemetry::now;
+use sqlx::PgPool;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{
+    self,
+    retention::{Deleted, Limits},
+};
+
+/// How many segments one transaction deletes: some thousand events.
+const SEGMENTS_AT_ONCE: i64 = 4;
+/// How many segments one pass deletes; the next goes on.
+const SEGMENTS_A_PASS_MAX: u64 = 4096;
+
+/// What is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct RetentionConfig {
+    /// For how long and how much, where a tenant has no figures of its own.
+    pub(crate) limits: Limits,
+    /// How often it is looked at.
+    pub(crate) interval: Duration,
+}
+
+/// Does the retention of one replica.
+pub(crate) struct Retention {
+    pub(crate) pool: PgPool,
+    pub(crate) config: RetentionConfig,
+}
+
+impl Retention {
+    /// Works until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut interval = tokio::time::interval(self.config.interval);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = interval.tick() => {}
+            }
+            let started = Instant::now();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                passed = self.pass() => if let Err(error) = passed {
+                    metrics::counter!("signalbox_retention_failures_total").increment(1);
+                    tracing::warn!(%error, "retention failed; the next pass goes on");
+                }
+            }
+            metrics::histogram!("signalbox_retention_pass_seconds").record(started.elapsed());
+        }
+    }
+
+    /// What cannot be read any more is gone only after its log says so, in this order: a reader finds either the
+    /// events or the new begin.
+    async fn pass(&self) -> Result<(), sqlx::Error> {
+        for due in store::retention::due(&self.pool, self.config.limits, now()).await? {
+            if store::retention::advance(&self.pool, &due).await? {
+                metrics::counter!("signalbox_retention_advances_total").increment(1);
+                tracing::info!(tenant_id = due.tenant_id, oldest = due.oldest, "a log begins later");
+            }
+        }
+        for dropped in store::partitions::drop_unreadable(&self.pool, now()).await? {
+            metrics::counter!("signalbox_retention_partitions_dropped_total").increment(1);
+            count_deleted(dropped.events);
+            tracing::info!(day = %dropped.day, events = dropped.events, "a day of the logs was dropped");
+        }
+        self.delete().await?;
+        let bytes = store::retention::readable_bytes(&self.pool).await?;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
+        metrics::gauge!("signalbox_log_bytes").set(bytes as f64);
+        Ok(())
+    }
+
+    async fn delete(&self) -> Result<(), sqlx::Error> {
+        let mut segments = 0;
+        while segments < SEGMENTS_A_PASS_MAX {
+            let Deleted { segments: deleted, events } =
+                store::retention::delete(&self.pool, SEGMENTS_AT_ONCE).await?;
+            if deleted == 0 {
+                break;
+            }
+            segments += deleted;
+            count_deleted(events);
+        }
+        Ok(())
+    }
+}
+
+fn count_deleted(events: u64) {
+    metrics::counter!("signalbox_retention_events_deleted_total").increment(events);
+}
