@@ -133,7 +133,8 @@ fn shown(text: &str) -> String {
     format!("\"{shown}\"")
 }
 
-fn shown_value(value: &Value) -> String {
+/// A value as errors show it: its sort where it has parts.
+pub(crate) fn shown_value(value: &Value) -> String {
     match value {
         Value::String(text) => shown(text),
         Value::Array(_) => "an array".into(),

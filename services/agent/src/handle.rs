@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use prost::Message;
+use serde::Serialize;
 use serde_json::Value;
 use signalbox_proto::{
     timestamp,
@@ -17,13 +19,17 @@ use tokio::sync::{broadcast, watch};
 
 use crate::{
     agent::Connection,
-    commands::JsonObject,
+    commands::{JsonObject, shown_value},
     logs::{LogLine, LogWriter},
-    reports::{Class, Refusal, shared::Reports},
+    reports::{Class, REPORT_LEN_MAX, Receipt, Refusal, Taken, shared::Reports},
 };
 
 /// Most events, and most resource changes, of one report.
 const BATCH_LEN_MAX: usize = 100;
+/// Most bytes of them; the rest is for what a report says besides.
+const BATCH_BYTES_MAX: usize = REPORT_LEN_MAX - 4096;
+/// Tag and length of an item within a report.
+const ITEM_FRAME_LEN_MAX: usize = 6;
 
 /// Reports for a program, to a server that may be away.
 #[derive(Debug, Clone)]
@@ -68,6 +74,9 @@ pub enum ReportError {
         /// The greatest length possible.
         len_max: usize,
     },
+    /// What was given as data is no JSON object.
+    #[error("expected data that is a JSON object, got {0}")]
+    NoObject(String),
     /// The agent has ended, and nobody would send it.
     #[error("the agent has ended")]
     Ended,
@@ -93,37 +102,33 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`ReportError::TooLarge`]. Waits while the buffer is full; so do the other calls.
-    pub async fn status(&self, status: Status) -> Result<(), ReportError> {
+    /// [`ReportError`]. Waits while the buffer is full; so do the other calls.
+    pub async fn status(&self, status: Status) -> Result<Receipt, ReportError> {
         let Status { status, reason, exit_code, details, at } = status;
         let details = if details.is_empty() { Bytes::new() } else { json_bytes(&details) };
         let report = StatusReport { status: status.into(), reason, exit_code, details };
-        self.push_at(at, Body::Status(report), Class::Normal).await.map(|_| ())
+        let mut receipt = Receipt::default();
+        receipt.add(0, self.push_at(at, Body::Status(report), Class::Normal).await?.verdict);
+        Ok(receipt)
     }
 
-    /// Reports occurrences, in order; they are logged in batches of up to 100.
+    /// Reports occurrences, in order. Each is logged or refused alone.
     ///
     /// # Errors
     ///
-    /// [`ReportError::TooLarge`] for the first batch that is; those before it are reported.
-    pub async fn events(&self, events: Vec<EventInput>) -> Result<(), ReportError> {
-        for batch in events.chunks(BATCH_LEN_MAX) {
-            self.push(Body::Events(EventBatch { events: batch.to_vec() }), Class::Normal).await?;
-        }
-        Ok(())
+    /// [`ReportError::TooLarge`] when one of them is; then none is reported.
+    pub async fn events(&self, events: Vec<EventInput>) -> Result<Receipt, ReportError> {
+        self.items(events, |events| Body::Events(EventBatch { events })).await
     }
 
-    /// Reports changes of resources, in order; they are applied in batches of up to 100.
+    /// Reports changes of resources, in order. Each is applied or refused alone. Where the agent may make up the
+    /// ids, [`Handle::create_resource`] and its neighbours are less to write.
     ///
     /// # Errors
     ///
-    /// [`ReportError::TooLarge`] for the first batch that is; those before it are reported.
-    pub async fn resources(&self, changes: Vec<ResourceChange>) -> Result<(), ReportError> {
-        for batch in changes.chunks(BATCH_LEN_MAX) {
-            self.push(Body::Resources(ResourceChangeBatch { changes: batch.to_vec() }), Class::Normal)
-                .await?;
-        }
-        Ok(())
+    /// [`ReportError::TooLarge`] when one of them is; then none is reported.
+    pub async fn resources(&self, changes: Vec<ResourceChange>) -> Result<Receipt, ReportError> {
+        self.items(changes, |changes| Body::Resources(ResourceChangeBatch { changes })).await
     }
 
     /// Reports a line of the log, in the manner of [`LogWriter::write`].
@@ -157,7 +162,7 @@ impl Handle {
         self.reports.unacknowledged()
     }
 
-    /// How many reports the server has refused.
+    /// How many reports, or single items of them, the server has refused.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.reports.refused()
@@ -176,28 +181,69 @@ impl Handle {
     }
 
     pub(crate) async fn command(&self, update: CommandUpdate) -> Result<u64, ReportError> {
-        self.push(Body::Command(update), Class::Commands).await
+        self.push_at(now(), Body::Command(update), Class::Commands).await.map(|taken| taken.place)
     }
 
-    pub(crate) async fn config(&self, state: RemoteConfigState) -> Result<u64, ReportError> {
-        self.push(Body::Config(state), Class::Commands).await
+    pub(crate) async fn config(&self, state: RemoteConfigState) -> Result<(), ReportError> {
+        self.push_at(now(), Body::Config(state), Class::Commands).await.map(|_| ())
     }
 
     pub(crate) fn settled(&self) -> watch::Receiver<u64> {
         self.reports.settled()
     }
 
-    async fn push(&self, body: Body, class: Class) -> Result<u64, ReportError> {
-        self.push_at(now(), body, class).await
+    /// Reports items in as few reports as have room for them.
+    async fn items<T: Message>(
+        &self,
+        items: Vec<T>,
+        body: impl Fn(Vec<T>) -> Body,
+    ) -> Result<Receipt, ReportError> {
+        let mut receipt = Receipt::default();
+        for (first, batch) in batches(items)? {
+            receipt.add(first, self.push_at(now(), body(batch), Class::Normal).await?.verdict);
+        }
+        Ok(receipt)
     }
 
-    async fn push_at(&self, at: OffsetDateTime, body: Body, class: Class) -> Result<u64, ReportError> {
+    async fn push_at(&self, at: OffsetDateTime, body: Body, class: Class) -> Result<Taken, ReportError> {
         let traceparent = match &self.traceparent {
             Some(traceparent) => traceparent.to_string(),
             None => current_traceparent().unwrap_or_default(),
         };
         let report = Report { sequence: 0, time: Some(timestamp(at)), traceparent, body: Some(body) };
         self.reports.push(report, class).await
+    }
+}
+
+/// Splits items into reports, each with the place of its first item.
+fn batches<T: Message>(items: Vec<T>) -> Result<Vec<(u32, Vec<T>)>, ReportError> {
+    let (mut batches, mut bytes, mut first) = (Vec::<(u32, Vec<T>)>::new(), 0, 0);
+    let lens: Vec<_> = items.iter().map(|item| item.encoded_len() + ITEM_FRAME_LEN_MAX).collect();
+    if let Some(len) = lens.iter().copied().find(|len| *len > BATCH_BYTES_MAX) {
+        return Err(ReportError::TooLarge { len, len_max: BATCH_BYTES_MAX });
+    }
+    for (item, len) in items.into_iter().zip(lens) {
+        match batches.last_mut() {
+            Some((_, batch)) if batch.len() < BATCH_LEN_MAX && bytes + len <= BATCH_BYTES_MAX => {
+                batch.push(item);
+                bytes += len;
+            }
+            _ => {
+                batches.push((first, vec![item]));
+                bytes = len;
+            }
+        }
+        first += 1;
+    }
+    Ok(batches)
+}
+
+/// What a program gives as data, as a JSON object.
+pub(crate) fn to_object(data: impl Serialize) -> Result<JsonObject, ReportError> {
+    match serde_json::to_value(data) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(ReportError::NoObject(shown_value(&other))),
+        Err(error) => Err(ReportError::NoObject(error.to_string())),
     }
 }
 
@@ -212,5 +258,40 @@ pub(crate) fn object(value: Value) -> JsonObject {
     match value {
         Value::Object(object) => object,
         _ => JsonObject::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(len: usize) -> EventInput {
+        EventInput { data: vec![b' '; len].into(), ..EventInput::default() }
+    }
+
+    fn shape(events: Vec<EventInput>) -> Vec<(u32, usize)> {
+        batches(events).unwrap().into_iter().map(|(first, batch)| (first, batch.len())).collect()
+    }
+
+    #[test]
+    fn items_fill_reports_by_their_number_and_by_their_bytes() {
+        assert_eq!(shape(vec![]), []);
+        assert_eq!(shape(vec![event(1); 250]), [(0, 100), (100, 100), (200, 50)]);
+        assert_eq!(shape(vec![event(64 * 1024); 40]), [(0, 15), (15, 15), (30, 10)]);
+        let report = Report {
+            body: Some(Body::Events(EventBatch { events: vec![event(64 * 1024); 15] })),
+            traceparent: "x".repeat(55),
+            ..Report::default()
+        };
+        assert!(report.encoded_len() <= REPORT_LEN_MAX);
+        let too_large = batches(vec![event(1), event(REPORT_LEN_MAX)]);
+        assert!(matches!(too_large, Err(ReportError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn data_must_be_an_object() {
+        assert!(to_object(serde_json::json!({"a": 1})).is_ok());
+        let error = to_object([1]).unwrap_err();
+        assert_eq!(error.to_string(), "expected data that is a JSON object, got an array");
     }
 }

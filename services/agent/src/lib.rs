@@ -4,6 +4,8 @@
 //!
 //! It must know neither the rules nor the storage of the server; what it sees of it is `signalbox.v1`.
 //!
+//! # An agent in a few lines
+//!
 //! ```no_run
 //! use std::sync::Arc;
 //! use signalbox_agent::{Agent, Command, CommandError, Config, Handler, JsonObject, Rejection, Status};
@@ -33,6 +35,33 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What it reports
+//!
+//! A [`Handle`] is cheap to clone and works while the server is away: reports are numbered, kept, and sent again
+//! until they are acknowledged, each entering the log once. Every call answers a [`Receipt`], which may be dropped;
+//! whoever needs to know awaits [`Receipt::accepted`], which names the items that were refused and why.
+//!
+//! ```no_run
+//! # use serde_json::json;
+//! # use signalbox_agent::{Handle, NotAccepted, RunKind};
+//! # async fn triage(handle: Handle) -> Result<(), Box<dyn std::error::Error>> {
+//! // Ids are made here, so that what is reported next can refer to them at once.
+//! let (incident_id, _) = handle
+//!     .create_resource("incident", json!({"type": "network_anomaly", "severity": "HIGH"}))
+//!     .await?;
+//! let (mut analysis, _) =
+//!     handle.begin_run(RunKind::Analysis, json!({"incident_id": incident_id, "model": "triage-2"})).await?;
+//! analysis.update(json!({"progress": 40, "stage": "Correlating logs"})).await?;
+//! let results = json!({"root_cause": "a leaked key", "confidence": 0.9, "recommendations": []});
+//! match analysis.complete(json!({"results": results})).await?.accepted().await {
+//!     Ok(()) => {}
+//!     Err(NotAccepted::Refused(refusals)) => eprintln!("{}: {}", refusals[0].field, refusals[0].message),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod agent;
 mod backoff;
@@ -43,6 +72,7 @@ mod handle;
 mod ledger;
 mod logs;
 mod reports;
+mod resources;
 mod session;
 pub mod supervisor;
 
@@ -54,4 +84,5 @@ pub use error::Error;
 pub use handle::{Handle, ReportError, Status};
 pub use ledger::LedgerError;
 pub use logs::{LogLine, LogWriter};
-pub use reports::Refusal;
+pub use reports::{NotAccepted, Receipt, Refusal};
+pub use resources::{Run, RunKind};

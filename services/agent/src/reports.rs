@@ -3,24 +3,33 @@
 //!
 //! It must know neither sockets nor clocks. [`shared`] adds the waiting.
 
+mod receipt;
 pub(crate) mod shared;
 
 use std::collections::VecDeque;
 
 use prost::Message as _;
-use signalbox_proto::v1::{Report, report::Body};
+use signalbox_proto::v1::{Rejection, Report, report::Body};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::config::BufferConfig;
+pub(crate) use receipt::Verdict;
+pub use receipt::{NotAccepted, Receipt};
 
 /// Largest report, in bytes as encoded. A server takes messages of up to 4 MiB.
 pub(crate) const REPORT_LEN_MAX: usize = 1024 * 1024;
 
-/// A report that the server refused.
+/// Most refusals of one report that are kept: one for each item of the longest.
+const REFUSALS_MAX: usize = 500;
+
+/// A report that the server refused, or one item of a report whose other items were taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What was reported: `status`, `events`, `logs`, `command`, `config` or `resources`.
     pub report: &'static str,
+    /// The place, from 0, of the event or change that was refused; unset when the whole report was.
+    pub item: Option<u32>,
     /// The canonical gRPC code name, such as `INVALID_ARGUMENT`.
     pub code: String,
     /// The field at fault; empty when none is.
@@ -71,6 +80,29 @@ pub(crate) struct ResendBuffer {
 struct Kept {
     report: Report,
     len: usize,
+    refusals: Vec<Refusal>,
+    verdict: oneshot::Sender<Verdict>,
+}
+
+impl Kept {
+    /// Tells whoever asks what became of it. Fails when nobody does.
+    fn settle(self, acknowledged: bool) {
+        let verdict = match (self.refusals.is_empty(), acknowledged) {
+            (false, _) => Verdict::Refused(self.refusals),
+            (true, true) => Verdict::Accepted,
+            (true, false) => Verdict::Unsure,
+        };
+        let _ = self.verdict.send(verdict);
+    }
+}
+
+/// A report that was taken in.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Its place among all that were ever taken in.
+    pub(crate) place: u64,
+    /// Ends without a word when the agent does.
+    pub(crate) verdict: oneshot::Receiver<Verdict>,
 }
 
 impl ResendBuffer {
@@ -87,12 +119,12 @@ impl ResendBuffer {
         }
     }
 
-    /// Numbers and keeps a report, and says its place among all that were ever taken in.
+    /// Numbers and keeps a report.
     ///
     /// # Errors
     ///
     /// The report itself, when its class has no room left.
-    pub(crate) fn push(&mut self, mut report: Report, class: Class) -> Result<u64, Box<Report>> {
+    pub(crate) fn push(&mut self, mut report: Report, class: Class) -> Result<Taken, Box<Report>> {
         report.sequence = self.acknowledged + 1 + self.kept.len() as u64;
         let len = report.encoded_len();
         let (reports_max, bytes_max) = self.ceiling(class);
@@ -100,9 +132,10 @@ impl ResendBuffer {
             return Err(Box::new(report));
         }
         self.bytes += len;
-        self.kept.push_back(Kept { report, len });
+        let (sender, verdict) = oneshot::channel();
+        self.kept.push_back(Kept { report, len, refusals: Vec::new(), verdict: sender });
         self.taken += 1;
-        Ok(self.taken)
+        Ok(Taken { place: self.taken, verdict })
     }
 
     /// The next report to send, when the session may have another one under way.
@@ -128,7 +161,8 @@ impl ResendBuffer {
             self.renumber(another_run);
             return Resume::Renumbered;
         }
-        self.forget_until(last_accepted);
+        // Whether these were refused was said on a session that ended too early.
+        self.forget_until(last_accepted, false);
         Resume::Resend(self.kept.len())
     }
 
@@ -142,14 +176,28 @@ impl ResendBuffer {
         if sequence > last_sent {
             return Err(last_sent);
         }
-        self.forget_until(sequence);
+        self.forget_until(sequence, true);
         Ok(())
     }
 
-    /// What the report of this number is about, while it is kept.
-    pub(crate) fn kind_of(&self, sequence: u64) -> Option<&'static str> {
-        let at = usize::try_from(sequence.checked_sub(self.acknowledged + 1)?).ok()?;
-        self.kept.get(at).map(|kept| kind(&kept.report))
+    /// Notes a refusal, and says what was refused.
+    pub(crate) fn refuse(&mut self, rejection: Rejection) -> Refusal {
+        let Rejection { sequence, code, field, message, item } = rejection;
+        let at = sequence.checked_sub(self.acknowledged + 1).and_then(|at| usize::try_from(at).ok());
+        let kept = at.and_then(|at| self.kept.get_mut(at));
+        let report = kept.as_ref().map_or("unknown", |kept| kind(&kept.report));
+        let refusal = Refusal { report, item, code, field, message };
+        if let Some(kept) = kept.filter(|kept| kept.refusals.len() < REFUSALS_MAX) {
+            kept.refusals.push(refusal.clone());
+        }
+        refusal
+    }
+
+    /// Nobody will send what is kept: whoever asks what became of it hears that.
+    pub(crate) fn give_up(&mut self) {
+        for kept in &mut self.kept {
+            kept.verdict = oneshot::channel().0;
+        }
     }
 
     pub(crate) fn instance_uid(&self) -> Uuid {
@@ -170,12 +218,13 @@ impl ResendBuffer {
         self.settled
     }
 
-    fn forget_until(&mut self, sequence: u64) {
+    fn forget_until(&mut self, sequence: u64, acknowledged: bool) {
         while self.acknowledged < sequence {
             let Some(kept) = self.kept.pop_front() else { return };
             self.acknowledged += 1;
             self.settled += 1;
             self.bytes -= kept.len;
+            kept.settle(acknowledged);
             self.sent = self.sent.saturating_sub(1);
         }
     }
@@ -219,7 +268,7 @@ mod tests {
     fn buffer(reports: usize) -> ResendBuffer {
         let mut buffer = ResendBuffer::new(LIMITS, Uuid::nil());
         for at in 1..=reports as u64 {
-            assert_eq!(buffer.push(Report::default(), Class::Commands), Ok(at));
+            assert_eq!(buffer.push(Report::default(), Class::Commands).unwrap().place, at);
         }
         buffer
     }

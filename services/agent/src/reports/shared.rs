@@ -11,7 +11,7 @@ use signalbox_proto::v1::{Ack, AgentMetrics, Report};
 use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
-use super::{Class, REPORT_LEN_MAX, Refusal, ResendBuffer, Resume};
+use super::{Class, REPORT_LEN_MAX, Refusal, ResendBuffer, Resume, Taken};
 use crate::{config::BufferConfig, handle::ReportError};
 
 /// Refusals that a slow listener may lag behind by; the counter counts them all.
@@ -46,8 +46,8 @@ impl Reports {
         }
     }
 
-    /// Takes a report in, once there is room, and says its place for [`Reports::settled`].
-    pub(crate) async fn push(&self, mut report: Report, class: Class) -> Result<u64, ReportError> {
+    /// Takes a report in, once there is room.
+    pub(crate) async fn push(&self, mut report: Report, class: Class) -> Result<Taken, ReportError> {
         let len = report.encoded_len();
         if len > REPORT_LEN_MAX {
             return Err(ReportError::TooLarge { len, len_max: REPORT_LEN_MAX });
@@ -61,9 +61,9 @@ impl Reports {
                 return Err(ReportError::Ended);
             }
             match self.lock().push(report, class) {
-                Ok(place) => {
+                Ok(taken) => {
                     self.work.notify_one();
-                    return Ok(place);
+                    return Ok(taken);
                 }
                 Err(back) => report = *back,
             }
@@ -74,6 +74,7 @@ impl Reports {
     /// Turns reporters away, also those that wait: the agent has ended and nobody would send their reports.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.lock().give_up();
         self.room.notify_waiters();
         self.settled.send_modify(|_| {});
     }
@@ -128,15 +129,15 @@ impl Reports {
     /// The number of the last report that was sent, when the acknowledged one comes after it.
     pub(crate) fn acknowledge(&self, ack: Ack) -> Result<(), u64> {
         for rejection in ack.rejections {
-            let report = self.lock().kind_of(rejection.sequence).unwrap_or("unknown");
-            let refusal =
-                Refusal { report, code: rejection.code, field: rejection.field, message: rejection.message };
+            let sequence = rejection.sequence;
+            let refusal = self.lock().refuse(rejection);
             tracing::warn!(
                 report = refusal.report,
-                sequence = rejection.sequence,
+                sequence,
+                item = refusal.item,
                 code = refusal.code,
                 field = refusal.field,
-                "the server refused a report: {}",
+                "the server refused what was reported: {}",
                 refusal.message
             );
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -195,6 +196,7 @@ mod tests {
     use signalbox_proto::v1::Rejection;
 
     use super::*;
+    use crate::reports::{NotAccepted, Receipt};
 
     #[tokio::test]
     async fn a_full_buffer_makes_the_reporter_wait_until_there_is_room() {
@@ -213,9 +215,50 @@ mod tests {
         let rejection = Rejection { sequence: 1, code: "INVALID_ARGUMENT".into(), ..Rejection::default() };
         let mut refusals = reports.refusals();
         reports.acknowledge(Ack { sequence: 1, rejections: vec![rejection] }).unwrap();
-        assert_eq!(waiting.await.unwrap(), 8);
+        assert_eq!(waiting.await.unwrap().place, 8);
         assert_eq!(refusals.try_recv().unwrap().code, "INVALID_ARGUMENT");
         assert_eq!((reports.refused(), reports.unacknowledged()), (1, 7));
+    }
+
+    async fn taken(reports: &Reports) -> Receipt {
+        let mut receipt = Receipt::default();
+        receipt.add(0, reports.push(Report::default(), Class::Normal).await.unwrap().verdict);
+        receipt
+    }
+
+    #[tokio::test]
+    async fn whoever_reported_hears_what_became_of_it_and_never_more_than_is_known() {
+        let reports = Reports::new(BufferConfig::default());
+        let mut receipts = Vec::new();
+        for _ in 0..5 {
+            receipts.push(taken(&reports).await);
+        }
+        let mut receipts = receipts.into_iter();
+        while reports.next(5).is_some() {}
+        let rejection = |sequence, item, message: &str| Rejection {
+            sequence,
+            item,
+            message: message.into(),
+            ..Rejection::default()
+        };
+        let rejections =
+            vec![rejection(2, Some(7), "a"), rejection(2, Some(9), "b"), rejection(4, None, "c")];
+        reports.acknowledge(Ack { sequence: 3, rejections }).unwrap();
+        assert_eq!(reports.refused(), 3);
+        assert_eq!(receipts.next().unwrap().accepted().await, Ok(()));
+        let Err(NotAccepted::Refused(refusals)) = receipts.next().unwrap().accepted().await else {
+            panic!("expected refusals")
+        };
+        let refusals: Vec<_> = refusals.iter().map(|refusal| (refusal.item, &*refusal.message)).collect();
+        assert_eq!(refusals, [(Some(7), "a"), (Some(9), "b")]);
+        assert_eq!(receipts.next().unwrap().accepted().await, Ok(()));
+        // The session ends; the next one says that the server has what it had not acknowledged.
+        assert_eq!(reports.resume(5), Resume::Resend(0));
+        assert!(matches!(receipts.next().unwrap().accepted().await, Err(NotAccepted::Refused(_))));
+        assert_eq!(receipts.next().unwrap().accepted().await, Err(NotAccepted::Unsure));
+        let lost = taken(&reports).await;
+        reports.close();
+        assert_eq!(lost.accepted().await, Err(NotAccepted::Ended));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ mod binary;
 mod commands;
 mod observer;
 mod processes;
+mod resources;
 mod server;
 mod sessions;
 mod supervision;

@@ -110,7 +110,11 @@ impl Session {
     }
 
     pub(crate) async fn ack(&self, sequence: u64) {
-        self.say(ToAgent::Ack(Ack { sequence, rejections: Vec::new() })).await;
+        self.ack_with(sequence, Vec::new()).await;
+    }
+
+    pub(crate) async fn ack_with(&self, sequence: u64, rejections: Vec<Rejection>) {
+        self.say(ToAgent::Ack(Ack { sequence, rejections })).await;
     }
 
     pub(crate) async fn refuse(&self, sequence: u64, field: &str, message: &str) {
@@ -121,7 +125,7 @@ impl Session {
             field: field.into(),
             message: message.into(),
         };
-        self.say(ToAgent::Ack(Ack { sequence, rejections: vec![rejection] })).await;
+        self.ack_with(sequence, vec![rejection]).await;
     }
 
     pub(crate) async fn command(&self, delivery: CommandDelivery) {
