@@ -21,7 +21,7 @@ pub(crate) use draft::{Draft, Needs, View};
 pub(crate) use error::{Code, Error};
 pub(crate) use event::{Input as EventInput, NewEvent};
 pub(crate) use rows::{Agent, Command, ConfigState, Execution};
-pub(crate) use validate::{agent_id as check_agent_id, plain as check_plain, selector as check_selector};
+pub(crate) use validate::{agent_id as check_agent_id, plain as check_plain, selector as check_selector, word as check_word};
 
 /// Who asks for a change, and as part of what work.
 #[derive(Debug, Clone)]

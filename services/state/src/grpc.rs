@@ -6,6 +6,7 @@ mod caller;
 mod command_service;
 mod convert;
 mod event_service;
+mod place_service;
 mod session;
 mod status;
 mod watch_service;
@@ -16,6 +17,7 @@ use signalbox_identity::Keys;
 use signalbox_proto::v1::{
     self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
+    place_service_server::PlaceServiceServer,
     watch_service_server::WatchServiceServer,
 };
 use sqlx::PgPool;
@@ -94,5 +96,6 @@ pub(crate) fn routes(context: &Arc<Context>) -> Routes {
         .add_service(served!(AgentServiceServer, agent_service::Service))
         .add_service(served!(CommandServiceServer, command_service::Service))
         .add_service(served!(EventServiceServer, event_service::Service))
+        .add_service(served!(PlaceServiceServer, place_service::Service))
         .add_service(served!(WatchServiceServer, watch_service::Service))
 }

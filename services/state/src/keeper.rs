@@ -162,6 +162,7 @@ impl Keeper {
         store::partitions::ensure(&self.pool, at, PARTITION_DAYS_AHEAD).await?;
         store::idempotency::forget(&self.pool, at - IDEMPOTENCY_KEPT).await?;
         store::agents::forget_instances(&self.pool, at - INSTANCES_KEPT).await?;
+        store::places::forget(&self.pool).await?;
         store::replicas::forget(&self.pool, at - INSTANCES_KEPT).await
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod idempotency;
 pub(crate) mod metrics;
 pub(crate) mod partitions;
+pub(crate) mod places;
 pub(crate) mod replicas;
 pub(crate) mod retention;
 pub(crate) mod segments;

@@ -1,0 +1,97 @@
+//! `PlaceService`: what is limited over several edges.
+
+use std::{sync::Arc, time::Duration};
+
+use signalbox_identity::Role;
+use signalbox_proto::v1::{self, place_service_server::PlaceService};
+use tonic::{Request, Response, Status};
+
+use super::{Context, caller::Caller, convert};
+use crate::{
+    domain::{Code, Error, check_plain, check_word},
+    store::places::{self, Held, Holder},
+};
+
+/// Longest name of what is counted, in bytes.
+const SCOPE_LEN_MAX: usize = 32;
+/// Longest name of a user, in bytes.
+const SUBJECT_LEN_MAX: usize = 256;
+/// How long a lease may be asked for, in milliseconds.
+const TTL_MS: std::ops::RangeInclusive<u32> = 1000..=60_000;
+
+pub(super) struct Service(pub(super) Arc<Context>);
+
+#[tonic::async_trait]
+impl PlaceService for Service {
+    async fn hold_places(
+        &self,
+        request: Request<v1::HoldPlacesRequest>,
+    ) -> Result<Response<v1::HoldPlacesResponse>, Status> {
+        let caller = Caller::of(&request, is_service)?;
+        let asked = request.into_inner();
+        let edge_id = convert::uuid("edge_id", &asked.edge_id)?;
+        check_word("scope", &asked.scope, SCOPE_LEN_MAX)?;
+        check_plain("subject", &asked.subject, SUBJECT_LEN_MAX)?;
+        let held = i32::try_from(asked.held)
+            .map_err(|_| Error::invalid("held", format!("held: expected at most {}", i32::MAX)))?;
+        let holder = Holder {
+            tenant_id: caller.tenant(&asked.tenant_id)?,
+            scope: asked.scope,
+            subject: asked.subject,
+        };
+        let outcome = places::hold(&self.0.pool, edge_id, &holder, held, i64::from(asked.max)).await;
+        let (granted, total) = match outcome.map_err(Error::from)? {
+            Held::Granted(total) => (true, total),
+            Held::Refused(total) => (false, total),
+            Held::UnknownEdge => {
+                let message = "edge_id: expected an edge that has renewed its places";
+                return Err(
+                    Error { code: Code::FailedPrecondition, ..Error::invalid("edge_id", message) }.into()
+                );
+            }
+        };
+        Ok(Response::new(v1::HoldPlacesResponse { granted, total: count(total) }))
+    }
+
+    async fn renew_places(
+        &self,
+        request: Request<v1::RenewPlacesRequest>,
+    ) -> Result<Response<v1::RenewPlacesResponse>, Status> {
+        Caller::of(&request, is_service)?;
+        let asked = request.into_inner();
+        let edge_id = convert::uuid("edge_id", &asked.edge_id)?;
+        if !TTL_MS.contains(&asked.ttl_ms) {
+            let message =
+                format!("ttl_ms: expected {} to {}, got {}", TTL_MS.start(), TTL_MS.end(), asked.ttl_ms);
+            return Err(Error::invalid("ttl_ms", message).into());
+        }
+        let ttl = Duration::from_millis(u64::from(asked.ttl_ms));
+        let known = places::renew(&self.0.pool, edge_id, ttl).await.map_err(Error::from)?;
+        let shared = places::shared(&self.0.pool, edge_id).await.map_err(Error::from)?;
+        let total = |(holder, total): (Holder, i64)| v1::HolderTotal {
+            tenant_id: holder.tenant_id,
+            scope: holder.scope,
+            subject: holder.subject,
+            total: count(total),
+        };
+        Ok(Response::new(v1::RenewPlacesResponse { known, totals: shared.into_iter().map(total).collect() }))
+    }
+
+    async fn release_places(
+        &self,
+        request: Request<v1::ReleasePlacesRequest>,
+    ) -> Result<Response<v1::ReleasePlacesResponse>, Status> {
+        Caller::of(&request, is_service)?;
+        let edge_id = convert::uuid("edge_id", &request.into_inner().edge_id)?;
+        places::release(&self.0.pool, edge_id).await.map_err(Error::from)?;
+        Ok(Response::new(v1::ReleasePlacesResponse {}))
+    }
+}
+
+fn is_service(role: Role) -> bool {
+    role == Role::Service
+}
+
+fn count(total: i64) -> u32 {
+    u32::try_from(total).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,156 @@
+//! Places that edges hold for their users. Times are those of the database, so that edges and replicas with
+//! different clocks agree on what has run out.
+
+use std::time::Duration;
+
+use sqlx::{PgExecutor, PgPool};
+use uuid::Uuid;
+
+/// Most totals that one renewal tells.
+const TOTALS_MAX: i64 = 10_000;
+
+/// Whose places are counted, and of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) tenant_id: String,
+    pub(crate) scope: String,
+    pub(crate) subject: String,
+}
+
+/// What became of a wish for places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// The edge holds what it asked for; so many are held by all.
+    Granted(i64),
+    /// Together it would be too many; so many are held by all.
+    Refused(i64),
+    /// The edge has no lease.
+    UnknownEdge,
+}
+
+/// Sets how many places an edge holds. Two edges that want the last place take their turns.
+pub(crate) async fn hold(
+    pool: &PgPool,
+    edge_id: Uuid,
+    holder: &Holder,
+    held: i32,
+    held_max: i64,
+) -> Result<Held, sqlx::Error> {
+    let Holder { tenant_id, scope, subject } = holder;
+    let mut transaction = pool.begin().await?;
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('signalbox.places' || $1 || E'\\n' || $2 || E'\\n' || $3, 0))",
+        tenant_id,
+        scope,
+        subject,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let row = sqlx::query!(
+        r#"SELECT EXISTS (SELECT FROM edges WHERE edge_id = $4 AND expires_at > now()) AS "known!",
+                  COALESCE(sum(held) FILTER (WHERE edge_id <> $4), 0)::bigint AS "others!",
+                  COALESCE(sum(held) FILTER (WHERE edge_id = $4), 0)::bigint AS "own!"
+           FROM edge_places JOIN edges USING (edge_id)
+           WHERE tenant_id = $1 AND scope = $2 AND subject = $3 AND expires_at > now()"#,
+        tenant_id,
+        scope,
+        subject,
+        edge_id,
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !row.known {
+        return Ok(Held::UnknownEdge);
+    }
+    let total = row.others + i64::from(held);
+    if i64::from(held) > row.own && total > held_max {
+        return Ok(Held::Refused(row.others + row.own));
+    }
+    if held == 0 {
+        sqlx::query!(
+            "DELETE FROM edge_places WHERE tenant_id = $1 AND scope = $2 AND subject = $3 AND edge_id = $4",
+            tenant_id,
+            scope,
+            subject,
+            edge_id,
+        )
+        .execute(&mut *transaction)
+        .await?;
+    } else {
+        sqlx::query!(
+            "INSERT INTO edge_places (tenant_id, scope, subject, edge_id, held) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant_id, scope, subject, edge_id) DO UPDATE SET held = EXCLUDED.held",
+            tenant_id,
+            scope,
+            subject,
+            edge_id,
+            held,
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(Held::Granted(total))
+}
+
+/// Gives an edge a lease, and says whether it had one that has not run out. The places of a lease that has are
+/// given back.
+pub(crate) async fn renew(pool: &PgPool, edge_id: Uuid, ttl: Duration) -> Result<bool, sqlx::Error> {
+    let ttl_s = ttl.as_secs_f64();
+    let mut transaction = pool.begin().await?;
+    let renewed = sqlx::query!(
+        "UPDATE edges SET expires_at = now() + make_interval(secs => $2) WHERE edge_id = $1 AND expires_at > now()",
+        edge_id,
+        ttl_s,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let known = renewed.rows_affected() > 0;
+    if !known {
+        release(&mut *transaction, edge_id).await?;
+        sqlx::query!(
+            "INSERT INTO edges (edge_id, expires_at) VALUES ($1, now() + make_interval(secs => $2))
+             ON CONFLICT (edge_id) DO UPDATE SET expires_at = EXCLUDED.expires_at",
+            edge_id,
+            ttl_s,
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(known)
+}
+
+/// The totals of those holders of an edge who hold places at others as well.
+pub(crate) async fn shared(pool: &PgPool, edge_id: Uuid) -> Result<Vec<(Holder, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT tenant_id, scope, subject, sum(held)::bigint AS "total!"
+           FROM edge_places JOIN edges USING (edge_id)
+           WHERE expires_at > now()
+             AND (tenant_id, scope, subject) IN (
+                 SELECT tenant_id, scope, subject FROM edge_places WHERE edge_id = $1)
+           GROUP BY tenant_id, scope, subject
+           HAVING count(*) > 1
+           LIMIT $2"#,
+        edge_id,
+        TOTALS_MAX,
+    )
+    .fetch_all(pool)
+    .await?;
+    let total = |row: Row| (Holder { tenant_id: row.0, scope: row.1, subject: row.2 }, row.3);
+    Ok(rows.into_iter().map(|row| total((row.tenant_id, row.scope, row.subject, row.total))).collect())
+}
+
+type Row = (String, String, String, i64);
+
+/// Gives back all places of an edge, and its lease.
+pub(crate) async fn release(executor: impl PgExecutor<'_>, edge_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM edges WHERE edge_id = $1", edge_id).execute(executor).await?;
+    Ok(())
+}
+
+/// Gives back the places of edges that were not heard of.
+pub(crate) async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM edges WHERE expires_at < now()").execute(pool).await?;
+    Ok(())
+}
