@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    Connection as _, PgConnection, PgPool,
+    PgPool,
     migrate::{MigrateError, Migrator},
     postgres::PgPoolOptions,
 };
@@ -68,9 +68,14 @@ pub(crate) fn pool(
 ///
 /// When the database cannot be reached, or refuses.
 pub(crate) async fn migrate(url: &SecretString) -> Result<(), MigrateError> {
-    let mut connection = PgConnection::connect(url.expose_secret()).await?;
-    MIGRATIONS.run(&mut connection).await?;
-    connection.close().await?;
+    // A pool of one: a future that borrows a bare connection cannot be spawned.
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect(url.expose_secret())
+        .await?;
+    MIGRATIONS.run(&pool).await?;
+    pool.close().await;
     Ok(())
 }
 
