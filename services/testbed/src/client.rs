@@ -3,8 +3,9 @@
 use signalbox_identity::{Keys, Role, TokenConfig, TokenRequest};
 use signalbox_proto::v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
-    command_service_client::CommandServiceClient, event_service_client::EventServiceClient,
-    watch_service_client::WatchServiceClient,
+    catalog_service_client::CatalogServiceClient, command_service_client::CommandServiceClient,
+    event_service_client::EventServiceClient, place_service_client::PlaceServiceClient,
+    resource_service_client::ResourceServiceClient, system_service_client::SystemServiceClient, watch_service_client::WatchServiceClient,
 };
 use signalbox_telemetry::now;
 use time::{Duration, OffsetDateTime};
@@ -96,6 +97,30 @@ impl Client {
     #[must_use]
     pub fn events(&self) -> EventServiceClient<Authenticated> {
         EventServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Resources.
+    #[must_use]
+    pub fn resources(&self) -> ResourceServiceClient<Authenticated> {
+        ResourceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> CatalogServiceClient<Authenticated> {
+        CatalogServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// What is limited over several edges.
+    #[must_use]
+    pub fn places(&self) -> PlaceServiceClient<Authenticated> {
+        PlaceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// Systems.
+    #[must_use]
+    pub fn systems(&self) -> SystemServiceClient<Authenticated> {
+        SystemServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// Logs.

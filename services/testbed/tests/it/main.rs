@@ -6,6 +6,7 @@ mod commands;
 mod endings;
 mod main_line;
 mod outages;
+mod places;
 mod revisions;
 mod sessions;
 mod watching;
