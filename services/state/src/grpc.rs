@@ -9,6 +9,7 @@ mod event_service;
 mod place_service;
 mod session;
 mod status;
+mod system_service;
 mod watch_service;
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ use signalbox_identity::Keys;
 use signalbox_proto::v1::{
     self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
-    place_service_server::PlaceServiceServer,
+    place_service_server::PlaceServiceServer, system_service_server::SystemServiceServer,
     watch_service_server::WatchServiceServer,
 };
 use sqlx::PgPool;
@@ -97,5 +98,6 @@ pub(crate) fn routes(context: &Arc<Context>) -> Routes {
         .add_service(served!(CommandServiceServer, command_service::Service))
         .add_service(served!(EventServiceServer, event_service::Service))
         .add_service(served!(PlaceServiceServer, place_service::Service))
+        .add_service(served!(SystemServiceServer, system_service::Service))
         .add_service(served!(WatchServiceServer, watch_service::Service))
 }

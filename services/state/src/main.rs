@@ -2,7 +2,6 @@
 
 use clap::Parser as _;
 use signalbox_state::{Config, Server};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -10,7 +9,7 @@ async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
     let _telemetry = signalbox_telemetry::init("signalbox-state", &config.telemetry)?;
     let shutdown = CancellationToken::new();
-    let signal = stop_signal()?;
+    let signal = signalbox_telemetry::stop_signal()?;
     let cancel = shutdown.clone();
     tokio::spawn(async move {
         signal.await;
@@ -22,16 +21,4 @@ async fn main() -> anyhow::Result<()> {
     };
     server.serve(shutdown).await?;
     Ok(())
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -1,10 +1,12 @@
-//! Logs, traces and metrics of every Signalbox program, set up in one place.
+//! Logs, traces and metrics of every Signalbox program, set up in one place; the clock
+//! that they read, and the signal that ends them.
 //!
 //! Logs go to standard error, metrics are served in Prometheus text form by whoever calls
 //! [`metrics_text`], spans go to an OTLP collector where one is configured. W3C trace context crosses
 //! every service as the text of its `traceparent` header, exported or not.
 
 mod clock;
+mod stop;
 mod traceparent;
 
 use std::{io::IsTerminal as _, sync::OnceLock};
@@ -16,6 +18,7 @@ use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::Sd
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 pub use clock::now;
+pub use stop::stop_signal;
 pub use traceparent::{adopt, current_traceparent, is_traceparent, new_traceparent};
 
 /// Upper bounds of the latency histograms, in seconds: 0.1 ms to 10 s.

@@ -158,6 +158,7 @@ mod tests {
                 error: error.into(),
                 updated_at: Some(timestamp(NOW - Duration::seconds(3))),
                 deliveries: 1,
+                result_len: u32::try_from(result.len()).unwrap(),
             };
         Command {
             command_id: "0190c1a2-7b3c-7def-8123-456789abcdef".into(),

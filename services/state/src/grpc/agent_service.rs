@@ -51,8 +51,8 @@ impl AgentService for Service {
             labels: asked.labels.clone(),
         };
         let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
-        let agent = self.read(&caller, &asked.agent_id).await?;
-        Ok(Response::new(v1::CreateAgentResponse { agent: Some(agent), revision: done.revision }))
+        let agent = self.find(&caller, &asked.agent_id).await?;
+        Ok(Response::new(v1::CreateAgentResponse { agent, revision: done.revision }))
     }
 
     async fn get_agent(
@@ -63,7 +63,7 @@ impl AgentService for Service {
         let agent_id = request.into_inner().agent_id;
         domain::check_agent_id("agent_id", &agent_id)?;
         let cursor = Some(self.0.cursor(&caller).await?);
-        let agent = self.read(&caller, &agent_id).await?;
+        let agent = self.find(&caller, &agent_id).await?.ok_or_else(|| Error::no_agent(&agent_id))?;
         let metrics = self.0.board.get(&caller.tenant("")?, &agent_id);
         Ok(Response::new(v1::GetAgentResponse { agent: Some(agent), cursor, metrics }))
     }
@@ -106,8 +106,8 @@ impl AgentService for Service {
             config: asked.config.as_ref().map(|content| (content.to_vec(), hex(&Sha256::digest(content)))),
         };
         let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
-        let agent = self.read(&caller, &asked.agent_id).await?;
-        Ok(Response::new(v1::UpdateAgentResponse { agent: Some(agent), revision: done.revision }))
+        let agent = self.find(&caller, &asked.agent_id).await?;
+        Ok(Response::new(v1::UpdateAgentResponse { agent, revision: done.revision }))
     }
 
     async fn delete_agent(
@@ -123,10 +123,9 @@ impl AgentService for Service {
 }
 
 impl Service {
-    async fn read(&self, caller: &Caller, agent_id: &str) -> Result<v1::Agent, Error> {
+    async fn find(&self, caller: &Caller, agent_id: &str) -> Result<Option<v1::Agent>, Error> {
         let found = store::agents::load(&self.0.pool, &[caller.tenant("")?], &[agent_id.to_owned()]).await?;
-        let (_, agent) = found.into_iter().next().ok_or_else(|| Error::no_agent(agent_id))?;
-        Ok(convert::agent(agent))
+        Ok(found.into_iter().next().map(|(_, agent)| convert::agent(agent)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `CommandService`: commands and their course.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use signalbox_identity::Role;
 use signalbox_proto::v1::{self, command_service_server::CommandService, issue_command_request::Target};
@@ -11,13 +11,15 @@ use uuid::Uuid;
 use super::{Context, caller::Caller, convert};
 use crate::{
     domain::{self, Error, command},
-    store,
+    store::{self, commands::Listed},
 };
 
 /// How long a command may take unless its caller says.
 const TIMEOUT_MS_DEFAULT: u32 = 60_000;
 const TIMEOUT_MS_MIN: u32 = 100;
 const TIMEOUT_MS_MAX: u32 = 86_400_000;
+/// Most bytes of the commands of one page, so that a client with the usual limit of 4 MiB can read it.
+const PAGE_BYTES_MAX: u64 = 3 << 20;
 
 pub(super) struct Service(pub(super) Arc<Context>);
 
@@ -68,14 +70,16 @@ impl CommandService for Service {
         }
         let cursor = Some(self.0.cursor(&caller).await?);
         let tenant_id = caller.tenant("")?;
-        let mut ids = store::commands::list(&self.0.pool, &tenant_id, before, &asked.agent_id, limit + 1)
+        let mut listed = store::commands::list(&self.0.pool, &tenant_id, before, &asked.agent_id, limit + 1)
             .await
             .map_err(Error::from)?;
         let mut next_page_token = String::new();
-        if ids.len() > limit as usize {
-            ids.truncate(limit as usize);
-            next_page_token = ids.last().map(Uuid::to_string).unwrap_or_default();
+        let len = fitting(&listed).min(limit as usize);
+        if listed.len() > len {
+            listed.truncate(len);
+            next_page_token = listed.last().map(|last| last.command_id.to_string()).unwrap_or_default();
         }
+        let ids: Vec<_> = listed.into_iter().map(|listed| listed.command_id).collect();
         let mut commands = self.read_all(&tenant_id, &ids).await?;
         commands.sort_by(|a, b| b.command_id.cmp(&a.command_id));
         Ok(Response::new(v1::ListCommandsResponse { commands, next_page_token, cursor }))
@@ -136,22 +140,26 @@ impl Service {
     async fn read_all(&self, tenant_id: &str, ids: &[Uuid]) -> Result<Vec<v1::Command>, Error> {
         let tenants = vec![tenant_id.to_owned(); ids.len()];
         let commands = store::commands::load(&self.0.pool, &tenants, ids).await?;
-        let mut executions =
-            store::commands::load_executions(&self.0.pool, (&tenants, ids), (&[], &[])).await?;
-        let of = |command_id: Uuid, executions: &mut Vec<(String, domain::Execution)>| {
-            executions
-                .extract_if(.., |(_, execution)| execution.command_id == command_id)
-                .map(|(_, execution)| execution)
-                .collect()
+        let mut executions: HashMap<_, Vec<_>> = HashMap::new();
+        for shown in store::commands::show(&self.0.pool, tenant_id, ids).await? {
+            executions.entry(shown.command_id).or_default().push(shown);
+        }
+        let whole = |(_, command): (String, domain::Command)| {
+            let executions = executions.remove(&command.command_id).unwrap_or_default();
+            convert::command(command, executions)
         };
-        Ok(commands
-            .into_iter()
-            .map(|(_, command)| {
-                let executions = of(command.command_id, &mut executions);
-                convert::command(command, executions)
-            })
-            .collect())
+        Ok(commands.into_iter().map(whole).collect())
     }
+}
+
+/// How many commands fit into one page: at least one.
+fn fitting(listed: &[Listed]) -> usize {
+    let mut bytes = 0;
+    let fits = |listed: &&Listed| {
+        bytes += listed.bytes;
+        bytes <= PAGE_BYTES_MAX
+    };
+    listed.iter().take_while(fits).count().max(1)
 }
 
 fn timeout(asked_ms: u32) -> Result<Duration, Error> {

@@ -6,8 +6,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{self, Agent, Command, Error, EventInput, Execution, command, report},
-    store::tenants::Bounds,
+    domain::{self, Agent, Command, Error, EventInput, command, report},
+    store::{commands::Shown, tenants::Bounds},
 };
 
 /// Pages are as long as this unless the caller says.
@@ -45,18 +45,15 @@ pub(super) fn agent(agent: Agent) -> v1::Agent {
 }
 
 /// A command with its executions as the wire shows it.
-pub(super) fn command(command: Command, mut executions: Vec<Execution>) -> v1::Command {
-    executions.sort_by(|a, b| a.agent_id.cmp(&b.agent_id));
-    let execution = |execution: Execution| v1::CommandExecution {
+pub(super) fn command(command: Command, executions: Vec<Shown>) -> v1::Command {
+    let execution = |execution: Shown| v1::CommandExecution {
         agent_id: execution.agent_id,
         state: execution.state.into(),
-        result: execution
-            .result
-            .map(|result| Bytes::from(String::from(Box::<str>::from(result))))
-            .unwrap_or_default(),
+        result: execution.result.map(Bytes::from).unwrap_or_default(),
         error: execution.error,
         updated_at: Some(timestamp(execution.updated_at)),
         deliveries: execution.deliveries,
+        result_len: execution.result_len,
     };
     v1::Command {
         command_id: command.command_id.to_string(),
