@@ -61,7 +61,7 @@ async fn run_all(layout: &Layout, postgres: &Postgres, options: &Options) -> Res
     for name in names {
         let mut command = cargo(layout);
         command.args(["bench", "--package", name.package(), "--bench", name.word()]);
-        command.env("SIGNALBOX_TEST_DATABASE_URL", postgres.server().url());
+        command.envs(postgres.variables());
         foreground::run(command).await?;
     }
     Ok(())

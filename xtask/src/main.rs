@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything a developer does with Signalbox beyond building it. Each command is a module.
 
 mod bench;
+mod chaos;
 mod ci;
 mod console;
 mod db;
@@ -73,6 +74,16 @@ enum Command {
     ///   cargo xtask bench fanout
     #[command(verbatim_doc_comment)]
     Bench(bench::Options),
+    /// Break a whole Signalbox on purpose, and say whether it kept its promises
+    ///
+    /// Kills, pauses, cuts and delays everything at random, under load, then reads the history and prints one
+    /// table. Exits with 1 when a promise was broken, with the smallest part of the history that shows it.
+    /// docs/guarantees.md says what is promised. Examples:
+    ///
+    ///   cargo xtask chaos --seed 7 --minutes 5
+    ///   cargo xtask chaos --faults kill-replica,kill-postgres
+    #[command(verbatim_doc_comment)]
+    Chaos(chaos::Options),
     /// The database of `dev` by itself: start, stop, url, psql, reset, migrate
     ///
     /// Example:
@@ -120,6 +131,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Dev(options) => dev::run(&layout, &options).await,
         Command::Test(options) => test::run(&layout, &options).await,
         Command::Bench(options) => bench::run(&layout, &options).await,
+        Command::Chaos(options) => chaos::run(&layout, &options).await,
         Command::Ci => ci::run(&layout).await,
         Command::Db(action) => db::run(&layout, action).await,
         Command::Sqlx { check } => sqlx_metadata::run(&layout, check).await,

@@ -130,6 +130,16 @@ impl Postgres {
         &self.server
     }
 
+    /// What tests are told of it by their environment: where the server is, and where its programs are, for
+    /// those that want one of their own to kill.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, std::ffi::OsString)> {
+        let mut variables = vec![("SIGNALBOX_TEST_DATABASE_URL", self.server.url().into())];
+        if let Origin::Cluster(cluster) = &self.origin {
+            variables.push(("SIGNALBOX_POSTGRES_BIN_DIR", cluster.programs().into()));
+        }
+        variables
+    }
+
     /// Whether the server was given, so that nothing on it may be thrown away.
     pub(crate) fn is_given(&self) -> bool {
         matches!(self.origin, Origin::Given)

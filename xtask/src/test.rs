@@ -13,8 +13,8 @@ use crate::{
     programs::{Programs, cargo},
 };
 
-/// The package whose tests start the programs as processes.
-const WHOLE_HOUSE_PACKAGE: &str = "signalbox-testbed";
+/// The packages whose tests start the programs as processes.
+const WHOLE_HOUSE_PACKAGES: [&str; 2] = ["signalbox-testbed", "signalbox-chaos"];
 
 /// How `test` is called.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ async fn run_all(layout: &Layout, postgres: &Postgres, options: &Options) -> Res
     let prepared = |words: &[&str]| {
         let mut command = cargo(layout);
         command.args(words);
-        command.env("SIGNALBOX_TEST_DATABASE_URL", postgres.server().url());
+        command.envs(postgres.variables());
         command.env("SIGNALBOX_BIN_DIR", layout.bin_dir(false));
         command
     };
@@ -83,7 +83,8 @@ async fn has_nextest(layout: &Layout) -> bool {
 
 /// Whether any test that is asked for starts the programs: all do, unless other packages are named.
 fn needs_programs(arguments: &[String]) -> bool {
-    !selects_packages(arguments) || arguments.iter().any(|word| word.contains(WHOLE_HOUSE_PACKAGE))
+    let starts_programs = |word: &String| WHOLE_HOUSE_PACKAGES.iter().any(|package| word.contains(package));
+    !selects_packages(arguments) || arguments.iter().any(starts_programs)
 }
 
 fn selects_packages(arguments: &[String]) -> bool {

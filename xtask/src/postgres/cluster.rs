@@ -120,6 +120,11 @@ impl Cluster {
         &self.home
     }
 
+    /// Where its server's programs are.
+    pub(super) fn programs(&self) -> &Path {
+        self.binaries.dir()
+    }
+
     /// Lets the server run on after this program.
     pub(super) fn keep(&mut self) {
         self.must_stop = false;

@@ -1,0 +1,229 @@
+//! An agent built on the SDK: it reports numbered events, carries out commands, and writes both down as it goes.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use secrecy::SecretString;
+use serde_json::json;
+use signalbox_agent::{
+    Agent, BackoffConfig, Command, CommandError, Config, Connection, Handle, Handler, JsonObject, LogLine,
+    Rejection, Status,
+};
+use signalbox_proto::v1::{AgentStatus, EventInput, ResourceChange, resource_change::Change};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::record::{Record, Recorder};
+
+/// The only command.
+const WORK: &str = "work";
+/// How long between two batches of events.
+const PAUSE: Duration = Duration::from_millis(60);
+/// Types of the events, in turn; one and two and three of them make a batch.
+const TYPES: [&str; 3] = ["honeytoken.touched", "detection.triggered", "rule.triggered"];
+/// How long the reports at the end may take to be acknowledged.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait between two attempts to connect.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// What the worker is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArgs {
+    /// Id of the agent.
+    #[arg(long)]
+    agent: String,
+    /// Which run of it this is, from 1.
+    #[arg(long)]
+    run: u32,
+    /// File to which it appends what it reports and carries out.
+    #[arg(long)]
+    journal: PathBuf,
+    /// Directory of its command ledger; none for a ledger that dies with it.
+    #[arg(long)]
+    state_dir: Option<PathBuf>,
+    /// Address of the state service.
+    #[arg(long, env = "SIGNALBOX_GRPC_URL")]
+    grpc_url: String,
+    /// Token of the role agent.
+    #[arg(long, env = "SIGNALBOX_TOKEN", hide_env_values = true)]
+    token: SecretString,
+}
+
+/// Works until SIGTERM, then waits until what it has reported is acknowledged.
+///
+/// # Errors
+///
+/// When the journal or the ledger cannot be opened, when the server refuses the agent, or when another run has
+/// taken its place.
+pub async fn run(args: WorkerArgs) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let recorder = Recorder::open(&args.journal).context("open the journal")?;
+    let desk = Desk { agent: args.agent.clone(), run: args.run, recorder };
+    let config = Config {
+        state_dir: args.state_dir,
+        capabilities: vec![WORK.into()],
+        backoff: BackoffConfig { max: BACKOFF_MAX, ..BackoffConfig::default() },
+        flush_timeout: FLUSH_TIMEOUT,
+        ..Config::new(args.grpc_url, args.token, args.agent)
+    };
+    let agent = Agent::open(config)?;
+    let handle = agent.handle();
+    let (reporting, stop) = (CancellationToken::new(), CancellationToken::new());
+    let reported = Arc::new(AtomicU64::new(0));
+    let mut work =
+        tokio::spawn(report(desk.clone(), handle.clone(), Arc::clone(&reported), reporting.clone()));
+    let notes = tokio::spawn(note(desk.clone(), handle.clone(), Arc::clone(&reported)));
+    let mut agent = tokio::spawn(agent.run(Arc::new(desk.clone()), stop.clone()));
+    let ended = tokio::select! {
+        ended = &mut agent => ended.context("the agent panicked")?,
+        _ = terminate.recv() => {
+            reporting.cancel();
+            // Waits where the buffer is full, and is not needed any more once the agent has ended.
+            tokio::select! {
+                reported = &mut work => reported.context("the reporter panicked")?,
+                () = sleep(FLUSH_TIMEOUT) => work.abort(),
+            }
+            stop.cancel();
+            agent.await.context("the agent panicked")?
+        }
+    };
+    notes.abort();
+    if handle.unacknowledged() == 0 {
+        desk.acknowledged(reported.load(Ordering::Relaxed));
+    }
+    ended.context("the agent has ended")
+}
+
+/// What every part of the worker writes with.
+#[derive(Clone)]
+struct Desk {
+    agent: String,
+    run: u32,
+    recorder: Recorder,
+}
+
+impl Desk {
+    fn acknowledged(&self, number: u64) {
+        self.recorder.put(Record::Acknowledged { agent: self.agent.clone(), run: self.run, number });
+    }
+
+    fn event(&self, number: u64) -> EventInput {
+        let details = json!({"by": self.agent, "run": self.run, "number": number});
+        let event_type = TYPES[usize::try_from(number).unwrap_or_default() % TYPES.len()];
+        let data = match event_type {
+            "honeytoken.touched" => json!({"token_id": "decoy-1", "details": details}),
+            "detection.triggered" => json!({"title": "chaos", "severity": "low", "details": details}),
+            _ => json!({"rule_id": "rule_chaos", "details": details}),
+        };
+        EventInput { r#type: event_type.into(), data: data.to_string().into(), ..EventInput::default() }
+    }
+}
+
+impl Handler for Desk {
+    fn check(&self, command: &Command) -> Result<(), Rejection> {
+        match command.name.as_str() {
+            WORK => number_of(command).map(drop).map_err(Rejection::because),
+            other => Err(Rejection::unknown_command(other, &[WORK])),
+        }
+    }
+
+    async fn execute(&self, command: Command) -> Result<JsonObject, CommandError> {
+        let number = number_of(&command).map_err(CommandError)?;
+        let (agent, run) = (self.agent.clone(), self.run);
+        self.recorder.put(Record::Began { agent: agent.clone(), run, number });
+        let work_ms = command.parameters.get("work_ms").and_then(serde_json::Value::as_u64);
+        sleep(Duration::from_millis(work_ms.unwrap_or_default())).await;
+        self.recorder.put(Record::Ended { agent, run, number });
+        Ok(JsonObject::new())
+    }
+}
+
+fn number_of(command: &Command) -> Result<u64, String> {
+    let number = command.parameters.get("number").and_then(serde_json::Value::as_u64);
+    number.ok_or_else(|| "number: expected a whole number".to_owned())
+}
+
+/// Reports batches of numbered events, and now and then a line, a status and a step of a project.
+async fn report(desk: Desk, handle: Handle, reported: Arc<AtomicU64>, stop: CancellationToken) {
+    for batch in 0.. {
+        let first = reported.load(Ordering::Relaxed) + 1;
+        let last = first + batch % 3;
+        desk.recorder.put(Record::Reported { agent: desk.agent.clone(), run: desk.run, first, last });
+        if handle.events((first..=last).map(|number| desk.event(number)).collect()).await.is_err() {
+            return;
+        }
+        reported.store(last, Ordering::Relaxed);
+        if batch % 7 == 0 {
+            let message = format!("batch {batch} of run {}", desk.run);
+            handle.log(LogLine { category: "monitor", message, data: JsonObject::new() }).await;
+        }
+        if batch % 25 == 0 {
+            let status = if batch % 50 == 0 { AgentStatus::Active } else { AgentStatus::Idle };
+            if handle.status(Status::new(status, "turn_of_work")).await.is_err() {
+                return;
+            }
+        }
+        if batch % 10 == 0 && handle.resources(vec![step(&desk, batch / 10)]).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// The next step of the run's projects, of which each has a hundred.
+fn step(desk: &Desk, step: u64) -> ResourceChange {
+    let (project, progress) = (step / 100, step % 100);
+    let id = format!("proj_{}_{}_{project}", desk.agent, desk.run);
+    let change = match progress {
+        0 => Change::Create(json!({"name": "chaos"}).to_string().into()),
+        99 => Change::MergePatch(json!({"status": "completed"}).to_string().into()),
+        _ => Change::MergePatch(json!({"progress": progress}).to_string().into()),
+    };
+    ResourceChange { kind: "project".into(), id, change: Some(change) }
+}
+
+/// Writes down sessions, refusals, and up to which number everything is acknowledged.
+async fn note(desk: Desk, handle: Handle, reported: Arc<AtomicU64>) {
+    let (mut connection, mut refusals) = (handle.connection(), handle.refusals());
+    let mut acknowledged = 0;
+    connection.mark_changed();
+    loop {
+        let number = reported.load(Ordering::Relaxed);
+        tokio::select! {
+            changed = connection.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                if let Connection::Connected { session_epoch: epoch } = *connection.borrow_and_update() {
+                    desk.recorder.put(Record::Session { agent: desk.agent.clone(), run: desk.run, epoch });
+                }
+            }
+            Ok(refusal) = refusals.recv() => {
+                if refusal.report == "events" {
+                    let message = format!("{}: {}", refusal.code, refusal.message);
+                    desk.recorder.put(Record::Refused { who: desk.agent.clone(), message });
+                }
+            }
+            () = handle.flushed() => {
+                if number > acknowledged {
+                    acknowledged = number;
+                    desk.acknowledged(number);
+                }
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}

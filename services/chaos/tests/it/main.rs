@@ -1,0 +1,3 @@
+//! A whole house under faults, for a short while.
+
+mod short_run;

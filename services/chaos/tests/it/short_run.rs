@@ -1,0 +1,59 @@
+//! What the gate runs of it: half a minute, a small house, every kind of fault.
+
+use std::{path::PathBuf, time::Duration};
+
+use signalbox_chaos::{Course, Kind, Plan, Size, Source, check, figures, run, table, told};
+
+/// Any seed will do; this one has many kinds of faults early on.
+const SEED: u64 = 20;
+
+/// Set by `cargo xtask test`, like the next two.
+const BIN_DIR: &str = "SIGNALBOX_BIN_DIR";
+/// Where there are server programs, so that Postgres can be killed as well.
+const POSTGRES_BIN_DIR: &str = "SIGNALBOX_POSTGRES_BIN_DIR";
+/// A server to make a database on, where there are none.
+const SERVER: &str = "SIGNALBOX_TEST_DATABASE_URL";
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn postgres() -> Source {
+    let server = || variable(SERVER).map(|url| Source::Server(url.into()));
+    let programs = variable(POSTGRES_BIN_DIR).map(|dir| Source::Programs(dir.into()));
+    programs
+        .or_else(server)
+        .unwrap_or_else(|| panic!("{SERVER} is not set: run the tests with `cargo xtask test`"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_house_under_every_fault_keeps_its_promises() {
+    let bin_dir = variable(BIN_DIR)
+        .unwrap_or_else(|| panic!("{BIN_DIR} is not set: run the tests with `cargo xtask test`"));
+    let dir = tempfile::Builder::new().prefix("signalbox-chaos-test-").tempdir().unwrap();
+    let plan = Plan {
+        size: Size::SMALL,
+        bin_dir: bin_dir.into(),
+        own_program: PathBuf::from(env!("CARGO_BIN_EXE_signalbox-chaos")),
+        postgres: postgres(),
+        dir: dir.path().into(),
+    };
+    let course = Course {
+        seed: SEED,
+        length: Duration::from_secs(30),
+        every: Duration::from_secs(1),
+        kinds: Kind::ALL.to_vec(),
+    };
+    let entries = run(&plan, &course).await.unwrap();
+    let (violations, figures) = (check(&entries), figures(&entries));
+    let shown = table(&figures, &violations);
+    if !violations.is_empty() {
+        panic!("{shown}\n{}\nkept in {}", told(&violations, SEED), dir.keep().display());
+    }
+    // What nobody did cannot go wrong: everybody has had something to do.
+    assert!(figures.faults.values().sum::<usize>() >= 10, "{shown}");
+    assert!(figures.acknowledged > 0 && figures.started > 0, "{shown}");
+    for protocol in ["grpc", "sentinelops", "aisoc", "freeagentics", "sentinel_ai"] {
+        assert!(figures.delivered[protocol][0] > 0, "nothing was delivered over {protocol}\n{shown}");
+    }
+}
