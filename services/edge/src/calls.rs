@@ -5,6 +5,8 @@
 
 mod ask;
 mod error;
+mod resources;
+mod rows;
 mod shape;
 
 use std::time::Duration;
@@ -21,17 +23,20 @@ use tonic::{
 };
 
 pub use error::CallError;
+pub use rows::{AGENT, Row, Rows};
 
-use crate::dialect::request::Change;
+use crate::dialect::request::Page;
 use v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
-    command_service_client::CommandServiceClient, resource_service_client::ResourceServiceClient,
+    command_service_client::CommandServiceClient,
 };
 
 /// How long the edge's own credential holds, with which it asks whose an API key is.
 const OWN_TOKEN_TTL: time::Duration = time::Duration::minutes(1);
 /// Name under which the edge asks.
 const OWN_SUBJECT: &str = "edge";
+/// Largest answer: a page of a list at its largest.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Largest page of a list.
 const PAGE_SIZE_MAX: u32 = 1000;
 
@@ -116,31 +121,6 @@ impl Calls {
         response.command.ok_or_else(CallError::internal)
     }
 
-    /// Changes a resource, and answers with it as it is then.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError`].
-    pub async fn change(
-        &self,
-        caller: &Caller,
-        change: &Change,
-        idempotency_key: String,
-    ) -> Result<Map<String, Value>, CallError> {
-        let merge_patch = serde_json::to_vec(&change.patch).map_err(|_| CallError::internal())?;
-        let request = v1::UpdateResourceRequest {
-            kind: change.kind.to_owned(),
-            id: change.id.clone(),
-            merge_patch: merge_patch.into(),
-            expected_version: 0,
-            idempotency_key,
-        };
-        let mut client = ResourceServiceClient::new(self.channel.clone());
-        let response = self.bounded(client.update_resource(self.request(caller, request)?)).await;
-        let resource = response.map_err(|error| error.about(change.kind))?.resource;
-        resource.map(|resource| shape::resource(&resource)).ok_or_else(CallError::internal)
-    }
-
     /// Every agent of the caller's tenant, up to a number.
     ///
     /// # Errors
@@ -150,10 +130,8 @@ impl Calls {
         let mut agents = Vec::new();
         let mut page_token = String::new();
         loop {
-            let request =
-                v1::ListAgentsRequest { page_size: PAGE_SIZE_MAX, page_token, selector: String::new() };
-            let mut client = AgentServiceClient::new(self.channel.clone());
-            let response = self.bounded(client.list_agents(self.request(caller, request)?)).await?;
+            let page = Page { size: PAGE_SIZE_MAX, token: page_token };
+            let response = self.list_agents(caller, "", &page).await?;
             agents.extend(response.agents.iter().map(|agent| AgentSummary {
                 agent_id: agent.agent_id.clone(),
                 status: agent.status().word(),
@@ -165,6 +143,27 @@ impl Calls {
                 return Ok(agents);
             }
         }
+    }
+
+    /// A page of the agents of the caller's tenant whose labels fit the selector.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn list_agents(
+        &self,
+        caller: &Caller,
+        selector: &str,
+        page: &Page,
+    ) -> Result<v1::ListAgentsResponse, CallError> {
+        let request = v1::ListAgentsRequest {
+            page_size: page.size,
+            page_token: page.token.clone(),
+            selector: selector.to_owned(),
+        };
+        let client = AgentServiceClient::new(self.channel.clone());
+        let mut client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+        self.bounded(client.list_agents(self.request(caller, request)?)).await
     }
 
     /// Says whose API key this is.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::event::Event;
+use crate::{event::Event, interest::TypeName};
 pub use code::Code;
 pub use notice::Notice;
 pub use request::{Incoming, Refusal, Request, Selection, Subscribe};
@@ -120,7 +120,7 @@ pub trait Dialect: Send + Sync + 'static {
     }
 
     /// Names that stand for exactly these types, to say what is left when part of a pattern is taken away.
-    fn names_of(&self, types: &[&'static str]) -> Vec<Selection>;
+    fn names_of(&self, types: &[TypeName]) -> Vec<Selection>;
 }
 
 /// How the sessions of a dialect behave.
@@ -147,17 +147,14 @@ pub struct Manners {
     pub follows_commands: bool,
 }
 
-/// The types of the catalog that are of one of these kinds, in the catalog's order.
-fn types_of_kind(kind: &str) -> Vec<&'static str> {
-    signalbox_catalog::event_types()
-        .filter(|event_type| event_type.kind() == kind)
-        .map(|event_type| event_type.name)
-        .collect()
-}
-
 /// JSON text of something that has string keys only.
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("messages have string keys and finite numbers")
+}
+
+/// What every dialect says at the end of a snapshot.
+fn snapshot_end(end: &notice::SnapshotEnd) -> Value {
+    serde_json::json!({"cursor": end.cursor, "counts": end.counts, "truncated": end.truncated})
 }
 
 /// A value of an event's data, or null.

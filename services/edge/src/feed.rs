@@ -211,6 +211,12 @@ impl Feeds {
         }
     }
 
+    /// Rises whenever a tenant's own kinds may have changed. Somebody must be connected for the tenant.
+    #[must_use]
+    pub fn kinds_version(&self, tenant_id: &str) -> u64 {
+        self.lease(tenant_id).tail().kinds_version()
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn live_sockets(&self) -> usize {

@@ -3,7 +3,10 @@
 //!
 //! It must know no dialect: dialects translate their channels and patterns into it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use signalbox_catalog as catalog;
 
@@ -11,6 +14,15 @@ use crate::event::Event;
 
 /// Most topics that the interest of one connection may name, each counted for every name it narrows.
 pub const TOPICS_MAX: usize = 1000;
+
+/// Name of a type of event: of the built-in catalog, or of a kind that a tenant has added.
+pub type TypeName = Cow<'static, str>;
+
+/// The kind that a type of event belongs to: the part of its name before the first dot.
+#[must_use]
+pub fn kind_of(event_type: &str) -> &str {
+    event_type.split_once('.').map_or(event_type, |(kind, _)| kind)
+}
 
 /// Something that an event belongs to and that a subscription can name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +121,12 @@ impl Pattern {
         &self.0
     }
 
+    /// The only value that fits, where there is only one.
+    #[must_use]
+    pub fn as_exact(&self) -> Option<&str> {
+        (!self.0.contains('*')).then_some(&self.0)
+    }
+
     /// Whether the value fits. Linear in the length of both: parts are looked for from left to right, and
     /// none is ever looked for again.
     #[must_use]
@@ -130,20 +148,6 @@ impl Pattern {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Filters(pub BTreeMap<&'static str, Vec<Pattern>>);
 
-impl Filters {
-    fn holds(&self, event: &Event) -> bool {
-        if self.0.is_empty() {
-            return true;
-        }
-        let has = catalog::event_type(&event.event_type).map_or(&[][..], |event_type| &event_type.attributes);
-        has.iter().all(|attribute| {
-            let Some(patterns) = self.0.get(attribute.name()) else { return true };
-            let values = event.attributes.get(attribute.name()).into_iter().flatten();
-            values.into_iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
-        })
-    }
-}
-
 /// What a connection wants to see.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Interest {
@@ -151,13 +155,32 @@ pub struct Interest {
     pub types: BTreeMap<String, Scope>,
     /// What the events of these types must have.
     pub filters: Filters,
+    /// What the events of the tenant's own kinds can be filtered by, by kind; the catalog knows the others.
+    pub own: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
 impl Interest {
     /// Whether the event is wanted.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        self.types.get(&event.event_type).is_some_and(|scope| scope.holds(event)) && self.filters.holds(event)
+        self.types.get(&event.event_type).is_some_and(|scope| scope.holds(event)) && self.passes(event)
+    }
+
+    fn passes(&self, event: &Event) -> bool {
+        self.filters.0.iter().all(|(attribute, patterns)| {
+            let mut values = event.attributes.get(*attribute).into_iter().flatten();
+            !self.has(&event.event_type, attribute)
+                || values.any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
+        })
+    }
+
+    /// Whether events of the type have the attribute, so that a filter on it constrains them.
+    #[must_use]
+    pub fn has(&self, event_type: &str, attribute: &str) -> bool {
+        match catalog::event_type(event_type) {
+            Some(known) => known.attributes.iter().any(|has| has.name() == attribute),
+            None => self.own.get(kind_of(event_type)).is_some_and(|has| has.contains(attribute)),
+        }
     }
 }
 

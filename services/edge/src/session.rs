@@ -13,9 +13,11 @@ mod machine;
 mod measurements;
 mod requests;
 mod roster;
+mod snapshot;
 mod subscriptions;
 mod ticks;
 mod timers;
+mod vocabulary;
 mod work;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -90,6 +92,8 @@ pub struct Shared {
     timing: Timing,
     logs: LogsAccess,
     rosters: roster::Rosters,
+    vocabularies: vocabulary::Vocabularies,
+    snapshot_reads: snapshot::Reads,
     frames: measurements::SharedFrames,
     drain: CancellationToken,
 }
@@ -139,9 +143,20 @@ impl Shared {
         logs: LogsAccess,
         drain: CancellationToken,
     ) -> Self {
-        let limits = Limits::default();
-        let (rosters, frames) = (roster::Rosters::default(), measurements::SharedFrames::default());
-        Self { feeds, calls, keys, limits, policies, timing, logs, rosters, frames, drain }
+        Self {
+            feeds,
+            calls,
+            keys,
+            limits: Limits::default(),
+            policies,
+            timing,
+            logs,
+            rosters: roster::Rosters::default(),
+            vocabularies: vocabulary::Vocabularies::default(),
+            snapshot_reads: snapshot::Reads::default(),
+            frames: measurements::SharedFrames::default(),
+            drain,
+        }
     }
 
     /// Limits of a dialect, for what is needed before the tenant is known.

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod health;
+mod repair;
 mod stream;
 
 use std::{sync::Arc, time::Duration};

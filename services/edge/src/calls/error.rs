@@ -65,11 +65,19 @@ impl CallError {
         self
     }
 
-    /// As the refusal of a message.
+    /// As the refusal of a message, whose own field it names.
     #[must_use]
     pub fn refusal(&self) -> Box<Refusal> {
         let mut refusal = Refusal::new(self.code, self.message.clone());
-        refusal.field.clone_from(&self.field);
+        if let Some(field) = &self.field {
+            let own = field_of_message(field);
+            if let Some(rest) =
+                refusal.message.strip_prefix(field.as_str()).filter(|rest| rest.starts_with(':'))
+            {
+                refusal.message = format!("{own}{rest}");
+            }
+            refusal.field = Some(own);
+        }
         refusal.retry_after_s = self.retry_after_s;
         refusal
     }
@@ -113,6 +121,21 @@ impl From<&Status> for CallError {
     }
 }
 
+/// The field of a client's message that became this field of a call.
+fn field_of_message(field: &str) -> String {
+    let field = field.strip_prefix("merge_patch.").unwrap_or(field);
+    let field = field.strip_prefix("attributes.").unwrap_or(field);
+    match field {
+        "page_size" => "data.limit".into(),
+        "states" => "data.status".into(),
+        // A new status is what an action means.
+        "status" | "name" => "data.action".into(),
+        "merged_into" => "data.incident_id".into(),
+        field if field.starts_with("data.") => field.into(),
+        field => format!("data.{field}"),
+    }
+}
+
 fn retry_after_s(status: &Status) -> Option<u64> {
     let delay = status.get_details_retry_info()?.retry_delay?;
     Some(delay.as_secs() + u64::from(delay.subsec_nanos() > 0))
@@ -137,6 +160,23 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(1500)));
         let status = Status::with_error_details(GrpcCode::ResourceExhausted, "the queue is full", details);
         assert_eq!(CallError::from(&status).retry_after_s, Some(2));
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named_as_the_message_has_it() {
+        for (field, own) in [
+            ("merge_patch.assigned_to", "data.assigned_to"),
+            ("merge_patch.status", "data.action"),
+            ("parameters.timeout_ms", "data.parameters.timeout_ms"),
+            ("page_size", "data.limit"),
+            ("kind", "data.kind"),
+        ] {
+            let details = ErrorDetails::with_bad_request_violation(field, "expected another");
+            let status = Status::with_error_details(GrpcCode::InvalidArgument, "invalid", details);
+            let refusal = CallError::from(&status).refusal();
+            assert_eq!(refusal.message, format!("{own}: expected another"));
+            assert_eq!(refusal.field.as_deref(), Some(own));
+        }
     }
 
     #[test]

@@ -2,8 +2,6 @@
 //!
 //! It must know no connection; see [`Dialect`].
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -13,24 +11,33 @@ use super::{
     fields::{self, Fields, Read, quote},
     json,
     request::About,
+    snapshot_end,
     stamp::Stamp,
-    types_of_kind,
 };
-use crate::{event::Event, interest::Scope};
+use crate::{event::Event, interest::TypeName};
 
 /// `/ws` of the listener for the security operations centre.
 #[derive(Debug, Clone, Copy)]
 pub struct Aisoc;
 
-/// The channels, each with the kind of its events.
-const CHANNELS: [(&str, &str); 7] = [
-    ("alerts", "alert"),
-    ("cases", "case"),
-    ("detections", "detection"),
-    ("investigations", "investigation"),
-    ("ueba", "ueba"),
-    ("honeytokens", "honeytoken"),
-    ("playbooks", "playbook"),
+/// The channels, each with the events that the document lists: channels have no names for others.
+const CHANNELS: [(&str, &[&str]); 7] = [
+    ("alerts", &["alert.created", "alert.updated", "alert.assigned"]),
+    ("cases", &["case.created", "case.updated", "case.comment", "case.closed"]),
+    ("detections", &["detection.triggered", "detection.suppressed"]),
+    (
+        "investigations",
+        &[
+            "investigation.started",
+            "investigation.step",
+            "investigation.finding",
+            "investigation.completed",
+            "investigation.error",
+        ],
+    ),
+    ("ueba", &["ueba.anomaly", "ueba.baseline_updated"]),
+    ("honeytokens", &["honeytoken.touched"]),
+    ("playbooks", &["playbook.started", "playbook.step", "playbook.completed", "playbook.failed"]),
 ];
 /// The channel that holds all others.
 const ALL: &str = "all";
@@ -74,8 +81,7 @@ impl Dialect for Aisoc {
     }
 
     fn encode(&self, event: &Event) -> Vec<String> {
-        let kind = event.event_type.split('.').next().unwrap_or_default();
-        if CHANNELS.iter().all(|(_, shown)| *shown != kind) {
+        if CHANNELS.iter().all(|(_, types)| !types.contains(&event.event_type.as_str())) {
             return Vec::new();
         }
         vec![json(&Message {
@@ -90,6 +96,10 @@ impl Dialect for Aisoc {
     fn notice(&self, notice: &Notice<'_>, now: OffsetDateTime) -> Option<String> {
         let payload = match notice {
             Notice::Ping => None,
+            Notice::Snapshot(part) => {
+                return Some(added("snapshot", &json!({"kind": part.kind, "items": part.items}), now));
+            }
+            Notice::SnapshotEnd(end) => return Some(added("snapshot.end", &snapshot_end(end), now)),
             Notice::Refused(refusal) => Some(refused(refusal)),
             Notice::Ending(ending) => Some(error(ending.code.word(self.id()), &ending.message)),
             Notice::Usage { usage, refused: true, .. } => {
@@ -116,9 +126,10 @@ impl Dialect for Aisoc {
         Some(json(&Message { r#type, payload, tenant_id: None, ts: Stamp(now), cursor: None }))
     }
 
-    fn names_of(&self, types: &[&'static str]) -> Vec<Selection> {
-        let held = |kind: &str| types_of_kind(kind).iter().all(|event_type| types.contains(event_type));
-        CHANNELS.iter().filter(|(_, kind)| held(kind)).map(|(name, kind)| selection(name, &[kind])).collect()
+    fn names_of(&self, types: &[TypeName]) -> Vec<Selection> {
+        let is_held = |name: &&str| types.iter().any(|held| held == name);
+        let held = CHANNELS.iter().filter(|(_, types)| types.iter().all(is_held));
+        held.map(|(name, types)| Selection::all(*name, types)).collect()
     }
 }
 
@@ -127,8 +138,9 @@ fn request(root: &Fields<'_>) -> Read<Request> {
         "subscribe" => {
             let subscription = |refusal: Box<Refusal>| refusal.answering(None, About::Subscription);
             let cursor = root.cursor_if_any("cursor").map_err(subscription)?;
+            let snapshot = root.snapshot(cursor.is_some()).map_err(subscription)?;
             let selections = vec![channel(root).map_err(subscription)?];
-            Ok(Request::Subscribe(Subscribe { selections, filters: None, cursor, window: None }))
+            Ok(Request::Subscribe(Subscribe { selections, filters: None, cursor, window: None, snapshot }))
         }
         "unsubscribe" => {
             let channel = channel(root).map_err(|refusal| refusal.answering(None, About::Subscription))?;
@@ -146,12 +158,12 @@ fn request(root: &Fields<'_>) -> Read<Request> {
 fn channel(root: &Fields<'_>) -> Read<Selection> {
     let name = root.text("channel")?;
     if name == ALL {
-        return Ok(selection(ALL, &CHANNELS.map(|(_, kind)| kind)));
+        return Ok(Selection::all(ALL, &CHANNELS.map(|(_, types)| types).concat()));
     }
     CHANNELS
         .iter()
         .find(|(channel, _)| *channel == name)
-        .map(|(_, kind)| selection(name, &[kind]))
+        .map(|(_, types)| Selection::all(name, types))
         .ok_or_else(|| {
             let channels = CHANNELS.map(|(channel, _)| channel).join(", ");
             let mut refusal = root.refuse("channel", &format!("one of {channels}, {ALL}"));
@@ -160,9 +172,9 @@ fn channel(root: &Fields<'_>) -> Read<Selection> {
         })
 }
 
-fn selection(name: &str, kinds: &[&str]) -> Selection {
-    let types: BTreeSet<&'static str> = kinds.iter().flat_map(|kind| types_of_kind(kind)).collect();
-    Selection { name: name.into(), types, scope: Scope::all() }
+/// A message that the client has asked for, and that the document does not have.
+fn added(r#type: &str, payload: &Value, now: OffsetDateTime) -> String {
+    json(&Message { r#type, payload: Some(payload), tenant_id: None, ts: Stamp(now), cursor: None })
 }
 
 fn error(code: &str, message: &str) -> Value {
@@ -192,9 +204,11 @@ mod tests {
             panic!()
         };
         assert_eq!(all.selections[0].types.len(), 21);
-        let names: Vec<_> =
-            Aisoc.names_of(&types_of_kind("alert")).into_iter().map(|name| name.name).collect();
+        let alerts: Vec<TypeName> = CHANNELS[0].1.iter().map(|name| TypeName::Borrowed(name)).collect();
+        let names: Vec<_> = Aisoc.names_of(&alerts).into_iter().map(|name| name.name).collect();
         assert_eq!(names, ["alerts"]);
+        let known = |name: &&&str| signalbox_catalog::event_type(name).is_some();
+        assert!(CHANNELS.iter().flat_map(|(_, types)| types.iter()).all(|name| known(&name)));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Code {
     Invalid,
     /// An event type, channel or pattern that does not exist.
     UnknownName,
+    /// An event type that exists, and that this protocol does not show.
+    UnsupportedName,
     /// No credential, or a bad one.
     Unauthenticated,
     /// The credential's time is over.
@@ -103,7 +105,7 @@ impl Code {
     const fn sentinelops(self) -> Row {
         match self {
             Self::Malformed => ("INVALID_MESSAGE", CLOSE_POLICY),
-            Self::Invalid | Self::UnknownName | Self::Conflict | Self::NotServed => {
+            Self::Invalid | Self::UnknownName | Self::UnsupportedName | Self::Conflict | Self::NotServed => {
                 ("INVALID_REQUEST", CLOSE_POLICY)
             }
             Self::Unauthenticated => ("UNAUTHORIZED", 4000),
@@ -126,6 +128,7 @@ impl Code {
                 ("INVALID_MESSAGE_FORMAT", CLOSE_POLICY)
             }
             Self::UnknownName => ("INVALID_EVENT_TYPE", CLOSE_POLICY),
+            Self::UnsupportedName => ("UNSUPPORTED_EVENT_TYPE", CLOSE_POLICY),
             Self::Unauthenticated | Self::Expired => ("AUTHENTICATION_FAILED", CLOSE_POLICY),
             Self::Forbidden => ("PERMISSION_DENIED", CLOSE_POLICY),
             Self::NotFound => ("AGENT_NOT_FOUND", CLOSE_POLICY),
@@ -144,7 +147,7 @@ impl Code {
         match self {
             Self::Malformed => ("INVALID_MESSAGE", CLOSE_POLICY),
             Self::Invalid | Self::Conflict | Self::NotServed => ("INVALID_REQUEST", CLOSE_POLICY),
-            Self::UnknownName => ("UNKNOWN_CHANNEL", CLOSE_POLICY),
+            Self::UnknownName | Self::UnsupportedName => ("UNKNOWN_CHANNEL", CLOSE_POLICY),
             Self::Unauthenticated | Self::Expired => ("UNAUTHORIZED", close_of_bad_credential),
             Self::Forbidden => ("FORBIDDEN", CLOSE_POLICY),
             Self::NotFound => ("NOT_FOUND", CLOSE_POLICY),

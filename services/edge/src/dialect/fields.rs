@@ -198,6 +198,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether a subscription is to begin with the present state, which leaves nothing to be asked of the past.
+    pub(crate) fn snapshot(&self, of_the_past: bool) -> Read<bool> {
+        match self.flag_if_any("snapshot")?.unwrap_or_default() {
+            true if of_the_past => Err(self.refuse("snapshot", "no true beside a cursor or a time_window")),
+            snapshot => Ok(snapshot),
+        }
+    }
+
     /// A cursor, where there is one.
     pub(crate) fn cursor_if_any(&self, name: &str) -> Read<Option<Cursor>> {
         let Some(text) = self.text_if_any(name)? else { return Ok(None) };

@@ -10,7 +10,7 @@ mod render;
 use time::OffsetDateTime;
 
 use super::{Dialect, DialectId, Incoming, Manners, Notice, Refusal, Selection};
-use crate::event::Event;
+use crate::{event::Event, interest::TypeName};
 
 /// `/api/v1/ws` of the main listener.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ impl Dialect for FreeAgentics {
         render::notice(notice, now)
     }
 
-    fn names_of(&self, types: &[&'static str]) -> Vec<Selection> {
+    fn names_of(&self, types: &[TypeName]) -> Vec<Selection> {
         names::names_of(types)
     }
 }

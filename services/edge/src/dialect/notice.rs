@@ -18,6 +18,10 @@ pub enum Notice<'a> {
     Pool(Pool<'a>),
     /// The subscriptions in force, after a change.
     Subscribed(&'a Subscribed),
+    /// Part of the present state of what is subscribed to.
+    Snapshot(&'a SnapshotPart),
+    /// The snapshot is complete, but for what is said to be cut off; the stream goes on from its cursor.
+    SnapshotEnd(&'a SnapshotEnd),
     /// The answer to a query, or to a command that is durable now.
     Answer {
         /// Id of the message that asked.
@@ -113,6 +117,30 @@ pub struct Subscribed {
     pub filters: Map<String, Value>,
     /// Where the connection stands in the log; `None` when it follows nothing.
     pub cursor: Option<String>,
+}
+
+/// Part of the present state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SnapshotPart {
+    /// Id of the message that asked for it.
+    pub id: Option<String>,
+    /// Kind of the items: `agent`, or a kind of resources.
+    pub kind: String,
+    /// The items, in the shape of an answer to `get_`.
+    pub items: Vec<Value>,
+}
+
+/// The end of a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotEnd {
+    /// Id of the message that asked for it.
+    pub id: Option<String>,
+    /// Every event after it follows. Items may be newer than it, never older.
+    pub cursor: String,
+    /// How many items of each kind were sent.
+    pub counts: BTreeMap<String, usize>,
+    /// Kinds of which there is more than a snapshot may hold.
+    pub truncated: Vec<String>,
 }
 
 /// Use of the message allowance.

@@ -13,12 +13,12 @@ use super::{
     fields::{self, Fields, Read, quote},
     json,
     request::About,
+    snapshot_end,
     stamp::Stamp,
-    types_of_kind,
 };
 use crate::{
     event::Event,
-    interest::{Scope, Topic},
+    interest::{Scope, Topic, TypeName},
 };
 
 /// `/v1/ws` of the main listener.
@@ -27,6 +27,11 @@ pub struct Projects;
 
 /// The two kinds; each names its channels too.
 const KINDS: [&str; 2] = ["project", "validation"];
+/// The events of the document, all of which a project's channel has: channels have no names for others.
+const EVENTS: [&str; 4] =
+    ["project.progress", "project.completed", "validation.progress", "validation.completed"];
+/// Those of a validation's channel.
+const VALIDATION_EVENTS: [&str; 2] = ["validation.progress", "validation.completed"];
 /// Longest id in a channel's name, in characters.
 const ID_LEN_MAX: usize = 128;
 
@@ -67,7 +72,7 @@ impl Dialect for Projects {
     }
 
     fn encode(&self, event: &Event) -> Vec<String> {
-        if !KINDS.contains(&event.event_type.split('.').next().unwrap_or_default()) {
+        if !EVENTS.contains(&event.event_type.as_str()) {
             return Vec::new();
         }
         vec![json(&Message {
@@ -81,6 +86,10 @@ impl Dialect for Projects {
     fn notice(&self, notice: &Notice<'_>, now: OffsetDateTime) -> Option<String> {
         let data = match notice {
             Notice::Ping => None,
+            Notice::Snapshot(part) => {
+                return Some(added("snapshot", &json!({"kind": part.kind, "items": part.items}), now));
+            }
+            Notice::SnapshotEnd(end) => return Some(added("snapshot.end", &snapshot_end(end), now)),
             Notice::Refused(refusal) => {
                 let mut data = error(refusal.code, &refusal.message);
                 if let Some(field) = &refusal.field {
@@ -108,7 +117,7 @@ impl Dialect for Projects {
         Some(json(&Message { r#type, data, timestamp: Stamp(now), cursor: None }))
     }
 
-    fn names_of(&self, _types: &[&'static str]) -> Vec<Selection> {
+    fn names_of(&self, _types: &[TypeName]) -> Vec<Selection> {
         Vec::new()
     }
 }
@@ -119,7 +128,8 @@ fn request(root: &Fields<'_>) -> Read<Request> {
         "subscribe" => {
             let selections = vec![channel(root).map_err(subscription)?];
             let cursor = root.cursor_if_any("cursor").map_err(subscription)?;
-            Ok(Request::Subscribe(Subscribe { selections, filters: None, cursor, window: None }))
+            let snapshot = root.snapshot(cursor.is_some()).map_err(subscription)?;
+            Ok(Request::Subscribe(Subscribe { selections, filters: None, cursor, window: None, snapshot }))
         }
         "unsubscribe" => Ok(Request::Unsubscribe(vec![channel(root).map_err(subscription)?])),
         "pong" => Ok(Request::Pong),
@@ -149,11 +159,15 @@ fn channel(root: &Fields<'_>) -> Read<Selection> {
 /// too, so the channel of all projects has them as well.
 fn selection(name: &str, kind: &str, id: Option<&str>) -> Selection {
     let of_projects = kind == KINDS[0];
-    let kinds: &[&str] = if of_projects { &KINDS } else { &KINDS[1..] };
-    let types = kinds.iter().flat_map(|kind| types_of_kind(kind)).collect();
+    let types: &[&str] = if of_projects { &EVENTS } else { &VALIDATION_EVENTS };
     let topic = |id: &str| if of_projects { Topic::Project(id.into()) } else { Topic::Subject(id.into()) };
     let scope = id.map_or_else(Scope::all, |id| Scope::Only(BTreeSet::from([topic(id)])));
-    Selection { name: name.into(), types, scope }
+    Selection { scope, ..Selection::all(name, types) }
+}
+
+/// A message that the client has asked for, and that the document does not have.
+fn added(r#type: &str, data: &Value, now: OffsetDateTime) -> String {
+    json(&Message { r#type, data: Some(data), timestamp: Stamp(now), cursor: None })
 }
 
 fn error(code: Code, message: &str) -> Value {

@@ -9,8 +9,11 @@ use serde_json::{Map, Value};
 use signalbox_proto::v1::Cursor;
 use time::Duration;
 
-use super::Code;
-use crate::interest::{Filters, Scope};
+use super::{Code, fields::quote};
+use crate::interest::{Filters, Scope, TypeName};
+
+/// As much of an unknown name as is told as it was given, in bytes.
+const UNKNOWN_LEN_MAX: usize = 64;
 
 /// A message that was understood.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ pub struct Subscribe {
     pub cursor: Option<Cursor>,
     /// How far back to begin; what matches of that time is sent first.
     pub window: Option<Duration>,
+    /// Whether the present state of what is subscribed to is sent first.
+    pub snapshot: bool,
 }
 
 /// Events under the name by which a client knows them.
@@ -64,10 +69,37 @@ pub struct Subscribe {
 pub struct Selection {
     /// The name as the client wrote it: a type, a pattern or a channel.
     pub name: String,
-    /// The event types it stands for. None for names that exist and need no subscription.
-    pub types: BTreeSet<&'static str>,
+    /// The event types it stands for. None for names that exist and need no subscription, and for all types of
+    /// a kind of the tenant's own until that is looked up.
+    pub types: BTreeSet<TypeName>,
     /// Which of their events.
     pub scope: Scope,
+    /// The kind of the tenant's own that the name must belong to, where it is none of the built-in catalog.
+    pub own: Option<OwnKind>,
+}
+
+/// A kind that a tenant has added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnKind {
+    /// Its name.
+    pub name: String,
+    /// What its events can be filtered by; `None` until it is looked up.
+    pub attributes: Option<BTreeSet<&'static str>>,
+}
+
+impl Selection {
+    /// Every event of these types of the built-in catalog.
+    #[must_use]
+    pub fn all(name: impl Into<String>, types: &[&'static str]) -> Self {
+        let types = types.iter().copied().map(TypeName::Borrowed).collect();
+        Self { name: name.into(), types, scope: Scope::all(), own: None }
+    }
+
+    /// Whether it is to be looked up first what the name stands for.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.attributes.is_none())
+    }
 }
 
 /// Filters, and how the client wrote them.
@@ -112,21 +144,45 @@ pub enum Ask {
     /// One resource.
     Resource {
         /// Its kind.
-        kind: &'static str,
+        kind: String,
         /// Its id.
         id: String,
+        /// Under which name the answer has it.
+        shown: Shown,
     },
     /// Resources of a kind.
     Resources {
         /// Their kind.
-        kind: &'static str,
-        /// Values their attributes must have one of, by the attribute's name.
-        attributes: Vec<(&'static str, Vec<String>)>,
+        kind: String,
+        /// What they must have.
+        having: Having,
         /// Which part of the list.
         page: Page,
+        /// Under which name the answer has them.
+        shown: Shown,
     },
     /// The health of the whole.
     System,
+}
+
+/// What the resources of a list must have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Having {
+    /// Values their attributes must have one of, by the attribute's name.
+    pub attributes: Vec<(&'static str, Vec<String>)>,
+    /// States they must be in one of; any when empty.
+    pub states: Vec<String>,
+    /// The agent that must work on them; any when empty.
+    pub agent_id: String,
+}
+
+/// Under which name an answer has what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Under that of its kind, such as `incident` and `incidents`.
+    AsKind,
+    /// As `resource` and `resources`, for questions that name the kind in a field.
+    AsResource,
 }
 
 /// Which part of a list.
@@ -237,6 +293,14 @@ impl Refusal {
             retry_after_s: None,
             oldest_cursor: None,
         })
+    }
+
+    /// A refusal of the name of an event type.
+    #[must_use]
+    pub fn unknown_event_type(name: &str) -> Box<Self> {
+        let plain = name.len() <= UNKNOWN_LEN_MAX && name.chars().all(|c| c.is_ascii_graphic());
+        let shown = if plain { name.to_owned() } else { quote(name) };
+        Self::new(Code::UnknownName, format!("Unknown event type: {shown}"))
     }
 
     /// A refusal for the sake of one field.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    interest::{Scope, Topic},
+    interest::{Scope, Topic, TypeName},
 };
 use line::Line;
 
@@ -59,10 +59,16 @@ impl Dialect for SentinelAi {
             let expected = format!("some of {}", line::CATEGORIES.join(", "));
             return Err(Refusal::field("types", &expected, &quote(unknown)));
         }
-        Ok(Some(Subscribe { selections: selections(&wanted), filters: None, cursor: None, window: None }))
+        Ok(Some(Subscribe {
+            selections: selections(&wanted),
+            filters: None,
+            cursor: None,
+            window: None,
+            snapshot: false,
+        }))
     }
 
-    fn names_of(&self, _types: &[&'static str]) -> Vec<Selection> {
+    fn names_of(&self, _types: &[TypeName]) -> Vec<Selection> {
         Vec::new()
     }
 }
@@ -70,18 +76,15 @@ impl Dialect for SentinelAi {
 /// Everything that becomes a line of these categories; of any when none is named.
 fn selections(wanted: &BTreeSet<&str>) -> Vec<Selection> {
     let all = wanted.is_empty();
-    let rendered: BTreeSet<&'static str> = line::RENDERED
+    let rendered: Vec<&'static str> = line::RENDERED
         .iter()
         .filter(|(_, category)| all || wanted.contains(category))
         .map(|(event_type, _)| *event_type)
         .collect();
     let categories = wanted.iter().map(|category| Topic::Category((*category).to_owned())).collect();
-    let written = Selection {
-        name: "lines".into(),
-        types: BTreeSet::from([line::LOG_LINE]),
-        scope: if all { Scope::all() } else { Scope::Only(categories) },
-    };
-    let rendered = Selection { name: "events".into(), types: rendered, scope: Scope::all() };
+    let scope = if all { Scope::all() } else { Scope::Only(categories) };
+    let written = Selection { scope, ..Selection::all("lines", &[line::LOG_LINE]) };
+    let rendered = Selection::all("events", &rendered);
     [written, rendered].into_iter().filter(|selection| !selection.types.is_empty()).collect()
 }
 

@@ -10,7 +10,7 @@ mod render;
 use time::OffsetDateTime;
 
 use super::{Dialect, DialectId, Incoming, Manners, Notice, Refusal, Selection};
-use crate::event::Event;
+use crate::{event::Event, interest::TypeName};
 
 /// `/ws` of the main listener.
 #[derive(Debug, Clone, Copy)]
@@ -40,14 +40,14 @@ impl Dialect for SentinelOps {
     }
 
     fn encode(&self, event: &Event) -> Vec<String> {
-        if patterns::is_shown(&event.event_type) { vec![render::event(event)] } else { Vec::new() }
+        vec![render::event(event)]
     }
 
     fn notice(&self, notice: &Notice<'_>, now: OffsetDateTime) -> Option<String> {
         render::notice(notice, now)
     }
 
-    fn names_of(&self, types: &[&'static str]) -> Vec<Selection> {
+    fn names_of(&self, types: &[TypeName]) -> Vec<Selection> {
         patterns::names_of(types)
     }
 }

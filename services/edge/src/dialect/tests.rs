@@ -12,7 +12,10 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 
 use super::{
     Code, Dialect, DialectId, Notice, Refusal,
-    notice::{AgentView, Configured, Ending, LeavingReason, MetricsView, Pool, Ready, Subscribed, Usage},
+    notice::{
+        AgentView, Configured, Ending, LeavingReason, MetricsView, Pool, Ready, SnapshotEnd, SnapshotPart,
+        Subscribed, Usage,
+    },
     request::About,
 };
 use crate::event::Event;
@@ -20,16 +23,17 @@ use crate::event::Event;
 const AT: OffsetDateTime = datetime!(2026-11-21 10:00:01.25 UTC);
 const EPOCH: &str = "0190c1a2-7b3c-7def-8123-456789abcdef";
 
-/// One event of every type of the catalog, in the catalog's order. A type without a sample fails the tests.
+/// One event of every type of the catalog, in the catalog's order: its sample, as a document has it, or else the
+/// catalog's own example.
 fn events() -> Vec<Event> {
     let samples: Map<String, Value> = serde_json::from_str(include_str!("tests/samples.json")).unwrap();
-    let event = |(index, event_type): (usize, &signalbox_catalog::EventType)| {
-        let sample = samples.get(event_type.name).unwrap_or_else(|| panic!("{}: no sample", event_type.name));
+    let event = |event_type: &signalbox_catalog::EventType| {
+        let sample = samples.get(event_type.name).unwrap_or(&event_type.example);
         let data = sample.as_object().unwrap().clone();
         Event {
             tenant_id: "9f1c".into(),
             epoch: Arc::from(EPOCH),
-            revision: index as u64 + 1,
+            revision: 41,
             event_type: event_type.name.into(),
             subject: "subject".into(),
             agent_id: data.get("agent_id").and_then(Value::as_str).unwrap_or_default().into(),
@@ -42,7 +46,7 @@ fn events() -> Vec<Event> {
             data,
         }
     };
-    signalbox_catalog::event_types().enumerate().map(event).collect()
+    signalbox_catalog::event_types().map(event).collect()
 }
 
 /// One refusal of every code and about everything.
@@ -51,6 +55,7 @@ fn refusals() -> Vec<Refusal> {
         Code::Malformed,
         Code::Invalid,
         Code::UnknownName,
+        Code::UnsupportedName,
         Code::Unauthenticated,
         Code::Expired,
         Code::Forbidden,
@@ -99,6 +104,19 @@ fn tell_all(mut tell: impl FnMut(&str, Notice<'_>)) {
     };
     tell("subscribed", Notice::Subscribed(&subscribed));
     tell("subscribed to nothing", Notice::Subscribed(&Subscribed::default()));
+    let part = SnapshotPart {
+        id: Some("sub_123".into()),
+        kind: "incident".into(),
+        items: vec![json!({"id": "inc_123456", "severity": "HIGH"})],
+    };
+    tell("snapshot", Notice::Snapshot(&part));
+    let end = SnapshotEnd {
+        id: Some("sub_123".into()),
+        cursor: format!("{EPOCH}:41"),
+        counts: [("incident".to_owned(), 1)].into(),
+        truncated: vec!["agent".into()],
+    };
+    tell("snapshot end", Notice::SnapshotEnd(&end));
     let body = json!({"incident": {"id": "inc_123456"}}).as_object().unwrap().clone();
     tell("answer", Notice::Answer { id: Some("req_789"), action: "get_incident", body: &body });
     let report = json!({"agent_id": "agent_123", "status": "active", "reason": "started", "pid": 7});

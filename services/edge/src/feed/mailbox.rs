@@ -22,6 +22,9 @@ use super::{
 
 pub(super) use writer::Taken;
 
+/// Frames that come at the client's pace leave the lane to answers but for this part of it.
+const PACED_PART: usize = 4;
+
 /// How much may wait in a control lane.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LaneLimits {
@@ -63,13 +66,15 @@ pub(super) struct Mailbox {
     pub(super) wake: Notify,
     /// Wakes the session.
     told: Notify,
+    /// Wakes whoever waits for room in the lane.
+    room: Notify,
 }
 
 struct State {
     lane: VecDeque<Bytes>,
     lane_bytes: usize,
     latest: Vec<(LatestSlot, Bytes)>,
-    subscribe: Option<Subscribe>,
+    subscribe: Option<Box<Subscribe>>,
     lease: Option<Lease>,
     lag_notice_after: u64,
     ending: Ending,
@@ -97,7 +102,13 @@ impl Mailbox {
             gap: None,
             closed: None,
         };
-        Self { limits, state: Mutex::new(state), wake: Notify::new(), told: Notify::new() }
+        Self {
+            limits,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            told: Notify::new(),
+            room: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -124,6 +135,29 @@ impl Mailbox {
         state.lane.push_back(frame);
         self.wake_owner(&mut state);
         Ok(())
+    }
+
+    /// Puts a frame at the end of the lane once the client has read most of what is there, so that it can be any
+    /// number of them. Ends without it when the connection is closed.
+    pub(super) async fn push_paced(&self, frame: Bytes) {
+        loop {
+            let room = self.room.notified();
+            {
+                let mut state = self.lock();
+                if state.ending != Ending::Open {
+                    return;
+                }
+                let little = state.lane_bytes <= self.limits.bytes_max / PACED_PART
+                    && state.lane.len() <= self.limits.frames_max / PACED_PART;
+                if little {
+                    state.lane_bytes += frame.len();
+                    state.lane.push_back(frame);
+                    self.wake_owner(&mut state);
+                    return;
+                }
+            }
+            room.await;
+        }
     }
 
     pub(super) fn push_latest(&self, slot: LatestSlot, frame: Bytes) {
@@ -159,7 +193,7 @@ impl Mailbox {
     }
 
     /// Puts down a subscription; gives it back when there is one already or the connection is closed.
-    pub(super) fn subscribe(&self, subscribe: Subscribe) -> Result<(), Subscribe> {
+    pub(super) fn subscribe(&self, subscribe: Box<Subscribe>) -> Result<(), Box<Subscribe>> {
         let mut state = self.lock();
         if state.ending != Ending::Open {
             return Err(subscribe);

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{
     Feeds,
     mailbox::{LatestSlot, Mailbox, Overflow},
-    subscribe::{Confirm, MemberNotice, Start, Started, Subscribe, SubscribeError},
+    subscribe::{Confirm, Fate, MemberNotice, Start, Started, Subscribe, SubscribeError},
 };
 use crate::{frame::Frame, interest::Interest};
 
@@ -54,6 +54,12 @@ impl Member {
     /// As for [`Self::send`].
     pub fn send_frame(&self, frame: Frame) -> Result<(), Overflow> {
         self.mailbox.push(frame.into_bytes())
+    }
+
+    /// Like [`Self::send`], at the client's pace: waits until it has read most of what was sent before. For what
+    /// has many parts; one caller at a time.
+    pub async fn send_paced(&self, text: &str) {
+        self.mailbox.push_paced(Frame::text(text).into_bytes()).await;
     }
 
     /// Sends a frame after the answers that wait and before events; an unsent frame of the same slot is
@@ -108,16 +114,20 @@ impl Member {
         if self.mailbox.lease().is_none() {
             return Err(SubscribeError::NoTenant);
         }
-        let (answer, answered) = oneshot::channel();
-        let subscribe = Subscribe { interest: Arc::new(interest), start, confirm, answer };
-        if self.mailbox.subscribe(subscribe).is_err() {
+        let (answer, mut answered) = oneshot::channel();
+        let fate = Fate::default();
+        let subscribe =
+            Subscribe { interest: Arc::new(interest), start, confirm, answer, fate: fate.clone() };
+        if self.mailbox.subscribe(Box::new(subscribe)).is_err() {
             return Err(if self.mailbox.is_open() { SubscribeError::Busy } else { SubscribeError::Closed });
         }
-        match tokio::time::timeout(self.subscribe_timeout, answered).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(SubscribeError::Closed),
-            Err(_) => Err(SubscribeError::Unavailable),
-        }
+        let answer = match tokio::time::timeout(self.subscribe_timeout, &mut answered).await {
+            Ok(answer) => answer,
+            Err(_) if fate.decide() => return Err(SubscribeError::Unavailable),
+            // The writer has begun at the last moment, and does not wait for anything on its way to the answer.
+            Err(_) => answered.await,
+        };
+        answer.unwrap_or(Err(SubscribeError::Closed))
     }
 }
 

@@ -45,7 +45,7 @@ struct Seat {
     /// Its feed, its group and its place in the group.
     group: Option<(usize, usize, usize)>,
     /// A subscription that waits for the log to be followed.
-    waiting: Option<Subscribe>,
+    waiting: Option<Box<Subscribe>>,
     /// The control lane holds something.
     frames: bool,
 }

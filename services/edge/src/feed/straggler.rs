@@ -36,9 +36,9 @@ pub(super) struct Straggler {
     shard: Arc<Inbox>,
     connection: Connection,
     /// A subscription that is to begin once everything before it is written.
-    subscribe: Option<Subscribe>,
+    subscribe: Option<Box<Subscribe>>,
     /// The subscription whose origin is being looked up by the page on its way.
-    resolving: Option<Subscribe>,
+    resolving: Option<Box<Subscribe>>,
     replay: Option<Replay>,
     /// How many events the next page is to have.
     page_len: PageLen,
@@ -72,7 +72,7 @@ impl Straggler {
         context: Arc<Context>,
         shard: Arc<Inbox>,
         connection: Connection,
-        subscribe: Option<Subscribe>,
+        subscribe: Option<Box<Subscribe>>,
     ) -> Self {
         Self {
             context,

@@ -3,7 +3,13 @@
 //!
 //! It must know neither sockets nor the log.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use signalbox_proto::v1::Cursor;
 use time::OffsetDateTime;
@@ -117,12 +123,34 @@ pub(super) struct Subscribe {
     pub(super) start: Start,
     pub(super) confirm: Confirm,
     pub(super) answer: oneshot::Sender<Result<Started, SubscribeError>>,
+    pub(super) fate: Fate,
+}
+
+/// Whether a call is made or given up: whichever side decides first. Cheap to clone; all clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fate(Arc<AtomicBool>);
+
+impl Fate {
+    /// Decides; `false` when the other side has already.
+    pub(super) fn decide(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    fn is_decided(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Subscribe {
     /// Whether the session has given up waiting.
     pub(super) fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
+        self.fate.is_decided() || self.answer.is_closed()
+    }
+
+    /// To be called before the interest is changed, which must not happen when this is `false`: the session has
+    /// given up. After it the call is made, whatever the session's clock says.
+    pub(super) fn begin(&self) -> bool {
+        self.fate.decide()
     }
 
     /// Puts the confirmation into the lane and tells the session. No event of the new interest may have been
@@ -131,7 +159,7 @@ impl Subscribe {
         if let Some(frame) = Frame::texts(&(self.confirm)(&started)) {
             mailbox.push_confirmation(frame.into_bytes());
         }
-        // The session may have given up a moment ago; the interest is then as the confirmation says.
+        // A session that has ended meanwhile needs no answer.
         let _ = self.answer.send(Ok(started));
     }
 

@@ -11,7 +11,7 @@ use std::{
     iter::Peekable,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -67,7 +67,12 @@ pub(crate) struct Tail {
     /// Told when a reader has advanced.
     room: Notify,
     board: BoardWriter,
+    /// Raised whenever the tenant's own kinds may have changed.
+    kinds_version: AtomicU64,
 }
+
+/// How the types of events begin that tell of changes of the tenant's own kinds.
+const OF_KINDS: &str = "kind.";
 
 struct State {
     log: Option<Log>,
@@ -95,6 +100,7 @@ impl Tail {
             head: watch::Sender::new((0, 0)),
             room: Notify::new(),
             board: BoardWriter::default(),
+            kinds_version: AtomicU64::new(0),
         }
     }
 
@@ -139,6 +145,7 @@ impl Tail {
         state.log =
             Some(Log { generation, epoch: head.epoch.as_str().into(), head: head.revision, oldest, gap });
         self.head.send_replace((generation, head.revision));
+        self.kinds_version.fetch_add(1, Ordering::AcqRel);
         for reader in &state.readers {
             reader.position.store(head.revision, Ordering::Release);
             reader.wake();
@@ -194,6 +201,9 @@ impl Tail {
             if entry.event.event_type == "agent.deleted" {
                 self.board.forget(&entry.event.agent_id);
             }
+            if entry.event.event_type.starts_with(OF_KINDS) {
+                self.kinds_version.fetch_add(1, Ordering::AcqRel);
+            }
             state.waiters.offer(&entry.event);
             state.ring.push_back(Arc::new(entry));
             pushed.appended += 1;
@@ -227,6 +237,10 @@ impl Tail {
             tracing::error!(tenant_id = &*self.tenant_id, %error, "an event is shown to nobody");
             unreadable(epoch, &self.tenant_id, revision)
         })
+    }
+
+    pub(super) fn kinds_version(&self) -> u64 {
+        self.kinds_version.load(Ordering::Acquire)
     }
 
     pub(crate) fn update_metrics(&self, agents: Vec<v1::AgentMetrics>) {

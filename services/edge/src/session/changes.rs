@@ -4,12 +4,14 @@ use tokio::time::Instant;
 
 use super::{
     machine::Machine,
+    snapshot::{Sent, Snapshot},
     subscriptions::{Subscriptions, TooMany},
     timers::Timer,
     work::{Outcome, Teller},
 };
 use crate::{
-    dialect::{Code, METRICS, Notice, Refusal, Selection, Subscribe, request::About},
+    calls::{CallError, Caller},
+    dialect::{Code, METRICS, Notice, Refusal, Selection, Subscribe, notice::SnapshotEnd, request::About},
     feed::{Origin, Start, Started, SubscribeError},
     interest::Interest,
 };
@@ -28,13 +30,43 @@ pub(super) enum Change {
     Remove(Option<String>, Vec<Selection>),
 }
 
+impl Change {
+    fn id(&self) -> Option<&str> {
+        let (Self::Add(id, _) | Self::Remove(id, _)) = self;
+        id.as_deref()
+    }
+
+    fn selections(&mut self) -> &mut [Selection] {
+        match self {
+            Self::Add(_, subscribe) => &mut subscribe.selections,
+            Self::Remove(_, removals) => removals,
+        }
+    }
+}
+
+/// A change whose names were looked up.
+#[derive(Debug)]
+pub(super) struct LookedUp {
+    change: Change,
+    result: Result<(), Box<Refusal>>,
+}
+
 /// A change that was made, or was not.
 #[derive(Debug)]
 pub(super) struct Changed {
     id: Option<String>,
     what: What,
     next: Subscriptions,
-    result: Result<Started, SubscribeError>,
+    result: Result<Started, Failure>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+enum Failure {
+    /// The stream could not be changed.
+    Stream(SubscribeError),
+    /// The present state could not be read.
+    Snapshot(CallError),
 }
 
 /// What sort of change it is.
@@ -59,9 +91,8 @@ impl Machine {
     /// Takes a change in, behind those that wait.
     pub(super) fn change(&mut self, change: Change) {
         if self.changes.len() >= WAITING_MAX {
-            let (Change::Add(id, _) | Change::Remove(id, _)) = &change;
             let refusal = Refusal::new(Code::RateLimited, "too many changes of subscriptions wait already");
-            self.refuse(refusal.answering(id.as_deref(), About::Subscription));
+            self.refuse(refusal.answering(change.id(), About::Subscription));
             return;
         }
         self.changes.push_back(change);
@@ -71,19 +102,59 @@ impl Machine {
     /// Begins the next change that is possible, unless one is being made.
     fn advance(&mut self) {
         while !self.changing
-            && let Some(change) = self.changes.pop_front()
+            && let Some(mut change) = self.changes.pop_front()
         {
-            match change {
-                Change::Add(id, subscribe) => self.add(What::Adding, id, &subscribe),
-                Change::Remove(id, removals) => {
-                    let mut next = self.subscriptions.clone();
-                    match next.remove(&removals, &*self.dialect) {
-                        Ok(()) => self.make(What::Removing, id, next, Start::Keep),
-                        Err(too_many) => self.refuse_change(id.as_deref(), &too_many),
-                    }
+            if let Change::Remove(_, removals) = &mut change {
+                self.subscriptions.name_held(removals);
+            }
+            if change.selections().iter().any(Selection::is_unknown) {
+                self.look_up(change);
+            } else {
+                self.begin_change(change);
+            }
+        }
+    }
+
+    /// Finds out what names of the tenant's own kinds stand for.
+    fn look_up(&mut self, mut change: Change) {
+        let Some((tenant_id, caller)) = self.caller() else { return };
+        self.changing = true;
+        let shared = std::sync::Arc::clone(&self.shared);
+        self.work.push(Box::pin(async move {
+            let tenant = (tenant_id.as_str(), shared.feeds.kinds_version(&tenant_id));
+            let result =
+                shared.vocabularies.look_up(tenant, change.selections(), &shared.calls, &caller).await;
+            Outcome::LookedUp(Box::new(LookedUp { change, result }))
+        }));
+    }
+
+    pub(super) fn on_looked_up(&mut self, LookedUp { change, result }: LookedUp) {
+        self.changing = false;
+        match result {
+            Ok(()) => self.begin_change(change),
+            Err(refusal) => self.refuse(refusal.answering(change.id(), About::Subscription)),
+        }
+        self.advance();
+    }
+
+    fn begin_change(&mut self, change: Change) {
+        match change {
+            Change::Add(id, subscribe) => self.add(What::Adding, id, &subscribe),
+            Change::Remove(id, removals) => {
+                let mut next = self.subscriptions.clone();
+                match next.remove(&removals, &*self.dialect) {
+                    Ok(()) => self.make(What::Removing, id, next, Start::Keep, None),
+                    Err(too_many) => self.refuse_change(id.as_deref(), &too_many),
                 }
             }
         }
+    }
+
+    /// On whose behalf the connection asks for something that no message has asked for by itself.
+    fn caller(&self) -> Option<(String, Caller)> {
+        let user = &self.admitted()?.user;
+        let caller = Caller { credential: user.credential.clone(), traceparent: String::new() };
+        Some((user.principal.tenant_id.clone(), caller))
     }
 
     fn add(&mut self, what: What, id: Option<String>, subscribe: &Subscribe) {
@@ -95,8 +166,17 @@ impl Machine {
             self.refuse_change(id.as_deref(), &too_many);
             return;
         }
-        let start = self.start(subscribe, next.meaning(&subscribe.selections));
-        self.make(what, id, next, start);
+        let only = next.meaning(&subscribe.selections);
+        let snapshot = subscribe.snapshot.then(|| self.snapshot(id.clone(), only.clone())).flatten();
+        let start = if snapshot.is_some() { Start::Keep } else { self.start(subscribe, only) };
+        self.make(what, id, next, start, snapshot);
+    }
+
+    fn snapshot(&self, id: Option<String>, interest: Interest) -> Option<Snapshot> {
+        let (tenant_id, caller) = self.caller()?;
+        let (reads, calls) = (self.shared.snapshot_reads.clone(), self.shared.calls.clone());
+        let teller = self.teller.clone();
+        Some(Snapshot { reads, calls, caller, teller, tenant_id, id, interest })
     }
 
     fn refuse_change(&self, id: Option<&str>, too_many: &TooMany) {
@@ -109,21 +189,41 @@ impl Machine {
     fn start(&self, subscribe: &Subscribe, only: Interest) -> Start {
         let cursor = subscribe.cursor.as_ref().or(self.resume_from.as_ref()).cloned();
         let since = subscribe.window.map(|window| Origin::Since(signalbox_telemetry::now() - window));
-        match cursor.map(Origin::After).or(since) {
-            None => Start::Keep,
-            Some(from) if self.following => Start::Replay { from, only },
-            Some(from) => Start::From(from),
-        }
+        start_from(cursor.map(Origin::After).or(since), self.following, only)
     }
 
-    fn make(&mut self, what: What, id: Option<String>, next: Subscriptions, start: Start) {
+    /// Makes a change; after the snapshot, where there is to be one, which says where the stream goes on.
+    fn make(
+        &mut self,
+        what: What,
+        id: Option<String>,
+        next: Subscriptions,
+        start: Start,
+        snapshot: Option<Snapshot>,
+    ) {
         self.changing = true;
-        let teller = self.teller.clone();
-        let interest = next.interest();
-        let confirm = confirm(teller.clone(), &next, id.clone());
+        let (teller, following) = (self.teller.clone(), self.following);
         self.work.push(Box::pin(async move {
+            let (start, sent) = match snapshot {
+                None => (start, None),
+                Some(snapshot) => {
+                    let only = snapshot.interest.clone();
+                    match snapshot.send().await {
+                        Ok(sent) => {
+                            let from = sent.cursor.clone().map(Origin::After);
+                            (start_from(from, following, only), Some(sent))
+                        }
+                        Err(error) => {
+                            let result = Err(Failure::Snapshot(error));
+                            return Outcome::Changed(Box::new(Changed { id, what, next, result }));
+                        }
+                    }
+                }
+            };
             let member = teller.member();
-            let result = member.subscribe(interest, start, Box::new(confirm)).await;
+            let confirm = confirm(teller, &next, id.clone(), sent);
+            let result = member.subscribe(next.interest(), start, Box::new(confirm)).await;
+            let result = result.map_err(Failure::Stream);
             Outcome::Changed(Box::new(Changed { id, what, next, result }))
         }));
     }
@@ -139,21 +239,30 @@ impl Machine {
                 self.following = true;
                 self.set_reports();
             }
-            Err(SubscribeError::Closed) => {}
+            Err(Failure::Stream(SubscribeError::Closed)) => {}
             // That took a while, and was not accepted: the next attempt is not made in haste.
-            Err(SubscribeError::Unavailable) if changed.what == What::Opening => return self.open(),
-            Err(error @ (SubscribeError::NoTenant | SubscribeError::Busy)) => {
-                tracing::error!(connection_id = self.connection_id, %error, "a subscription could not be made");
-                let refusal = Refusal::new(Code::Internal, "the subscription could not be made");
-                self.refuse(refusal.answering(changed.id.as_deref(), About::Subscription));
+            Err(Failure::Stream(SubscribeError::Unavailable)) if changed.what == What::Opening => {
+                return self.open();
             }
-            Err(SubscribeError::Unavailable) => {
-                let message = "the subscription could not be made in time; try again";
-                let refusal = Refusal::new(Code::Unavailable, message);
+            Err(failure) => {
+                let refusal = self.refusal_of(failure);
                 self.refuse(refusal.answering(changed.id.as_deref(), About::Subscription));
             }
         }
         self.advance();
+    }
+
+    fn refusal_of(&self, failure: Failure) -> Box<Refusal> {
+        match failure {
+            Failure::Snapshot(error) => error.refusal(),
+            Failure::Stream(SubscribeError::Unavailable) => {
+                Refusal::new(Code::Unavailable, "the subscription could not be made in time; try again")
+            }
+            Failure::Stream(error) => {
+                tracing::error!(connection_id = self.connection_id, %error, "a subscription could not be made");
+                Refusal::new(Code::Internal, "the subscription could not be made")
+            }
+        }
     }
 
     /// Begins or ends what is sent from time to time. The first of each goes out at once.
@@ -171,18 +280,36 @@ impl Machine {
     }
 }
 
-/// What is sent when the subscriptions are live: the confirmation, and whether something was missed.
+/// Where a stream goes on that is to begin in the past, if it is.
+fn start_from(origin: Option<Origin>, following: bool, only: Interest) -> Start {
+    match origin {
+        None => Start::Keep,
+        Some(from) if following => Start::Replay { from, only },
+        Some(from) => Start::From(from),
+    }
+}
+
+/// What is sent when the subscriptions are live: the end of the snapshot, the confirmation, and whether something
+/// was missed. A snapshot from which the stream cannot go on has no end.
 fn confirm(
     teller: Teller,
     next: &Subscriptions,
     id: Option<String>,
+    sent: Option<Sent>,
 ) -> impl FnOnce(&Started) -> Vec<String> + Send + 'static {
-    let mut subscribed = next.confirmation(id);
+    let mut subscribed = next.confirmation(id.clone());
     move |started| {
-        subscribed.cursor = Some(started.cursor.to_string());
+        let cursor = started.cursor.to_string();
+        let end = sent.filter(|_| started.gap.is_none()).map(|sent| SnapshotEnd {
+            id,
+            cursor: cursor.clone(),
+            counts: sent.counts,
+            truncated: sent.truncated,
+        });
+        subscribed.cursor = Some(cursor);
         let oldest = started.gap.as_ref().map(|gap| gap.oldest.to_string());
         let gap = oldest.as_deref().map(|oldest| Notice::Gap { oldest });
-        [Some(Notice::Subscribed(&subscribed)), gap]
+        [end.as_ref().map(Notice::SnapshotEnd), Some(Notice::Subscribed(&subscribed)), gap]
             .into_iter()
             .flatten()
             .filter_map(|notice| teller.text(&notice))

@@ -16,6 +16,8 @@ use crate::{
 
 /// How long after its deadline a command may still be settled.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often the state service is asked where its word cannot be waited for.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Type of the events that tell how far a command got.
 const UPDATED: &str = "command.updated";
 
@@ -30,17 +32,16 @@ pub(super) struct Course {
     pub(super) error: String,
 }
 
-/// Waits for the end. `None` when it cannot be followed: too many wait already, or nothing was heard until
-/// some time after the deadline.
+/// Waits for the end; UNKNOWN when nothing was heard of it until some time after the deadline.
 pub(super) async fn follow(
     feeds: Feeds,
     calls: Calls,
     caller: Caller,
     tenant_id: String,
     command: v1::Command,
-) -> Option<Course> {
-    let deadline = command.deadline.as_ref().and_then(to_time)?;
-    let left = deadline - signalbox_telemetry::now();
+) -> Course {
+    let deadline = command.deadline.as_ref().and_then(to_time);
+    let left = deadline.map(|deadline| deadline - signalbox_telemetry::now()).unwrap_or_default();
     let left = Duration::try_from(left).unwrap_or_default() + GRACE;
     let ended = async {
         loop {
@@ -49,14 +50,24 @@ pub(super) async fn follow(
             if let Ok(command) = calls.command(&caller, &command.command_id).await
                 && let Some(course) = command.executions.first().and_then(of_execution)
             {
-                return Some(course);
+                return course;
             }
-            if let Some(course) = of_event(&*next.await?) {
-                return Some(course);
+            match next.await {
+                Some(event) => {
+                    if let Some(course) = of_event(&event) {
+                        return course;
+                    }
+                }
+                // Too many wait already.
+                None => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     };
-    tokio::time::timeout(left, ended).await.ok().flatten()
+    tokio::time::timeout(left, ended).await.unwrap_or_else(|_| Course {
+        state: v1::ExecutionState::Unknown,
+        result: Map::new(),
+        error: "nothing was heard of it until its deadline".into(),
+    })
 }
 
 fn updates_of(command_id: &str) -> Interest {

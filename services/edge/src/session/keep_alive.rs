@@ -30,9 +30,11 @@ impl KeepAlive {
         Due::Ping
     }
 
-    /// The client gave a sign of life.
-    pub(super) const fn answered(&mut self) {
+    /// The client gave a sign of life; says whether one was waited for.
+    pub(super) const fn answered(&mut self) -> bool {
+        let waited = self.unanswered > 0;
         self.unanswered = 0;
+        waited
     }
 }
 
@@ -47,7 +49,8 @@ mod tests {
             [keep_alive.tick(), keep_alive.tick(), keep_alive.tick()],
             [Due::Ping, Due::Ping, Due::Close]
         );
-        keep_alive.answered();
+        assert!(keep_alive.answered());
+        assert!(!keep_alive.answered(), "nothing was asked since");
         assert_eq!(keep_alive.tick(), Due::Ping);
     }
 }

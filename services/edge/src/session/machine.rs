@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use metrics::{counter, gauge};
 use signalbox_proto::v1::Cursor;
@@ -67,6 +68,8 @@ pub(super) struct Machine {
     /// Where the first subscription resumes from.
     pub(super) resume_from: Option<Cursor>,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Outcome>>,
+    /// Commands on their way to their agents.
+    pub(super) followed: FuturesUnordered<BoxFuture<'static, ()>>,
     pub(super) configured: Configured,
     pub(super) sequence: u64,
 }
@@ -106,6 +109,7 @@ impl Machine {
             following: false,
             resume_from: None,
             work: FuturesUnordered::new(),
+            followed: FuturesUnordered::new(),
             configured: Configured {
                 metrics_interval_ms: interval_ms,
                 buffer_size: BUFFER_SIZE,
@@ -129,6 +133,7 @@ impl Machine {
                 notice = notices.next() => self.on_notice(notice),
                 inbound = reader.next(), if listens => self.on_inbound(inbound),
                 Some(outcome) = self.work.next() => self.on_outcome(outcome),
+                Some(()) = self.followed.next() => Continue(()),
                 () = sleep_until(next_due) => self.on_time(),
                 Ok(()) = health.changed() => self.on_health(*health.borrow_and_update()),
                 () = pool_changed(&mut self.admitted) => self.tell_pool(),
@@ -183,17 +188,11 @@ impl Machine {
             Inbound::Text(text) => self.on_text(&text),
             Inbound::Ping(payload) => {
                 self.sign_of_life();
-                match self.allowance.count(signalbox_telemetry::now()) {
-                    Verdict::Taken | Verdict::Warned(_) => self.teller.pong(&payload),
-                    Verdict::Refused(_) => {}
-                    Verdict::Flood(_) => return self.close_for(&flood()),
-                }
-                Continue(())
+                self.on_control(Some(&payload))
             }
-            Inbound::Pong => {
-                self.sign_of_life();
-                Continue(())
-            }
+            // The answer to a ping is free, as many times as there were pings.
+            Inbound::Pong if self.sign_of_life() => Continue(()),
+            Inbound::Pong => self.on_control(None),
             Inbound::Close(code) => {
                 Break(Farewell::Reply(if is_sendable(code) { code } else { CLOSE_NORMAL }))
             }
@@ -203,6 +202,20 @@ impl Machine {
             }
             Inbound::Gone => Break(Farewell::Gone),
         }
+    }
+
+    /// Counts a frame of the transport like a message, and answers it within the allowance.
+    fn on_control(&mut self, ping: Option<&Bytes>) -> Flow {
+        match self.allowance.count(signalbox_telemetry::now()) {
+            Verdict::Flood(_) => return self.close_for(&flood()),
+            Verdict::Refused(_) => return Continue(()),
+            Verdict::Warned(usage) => self.teller.tell(&Notice::Usage { usage, refused: false, id: None }),
+            Verdict::Taken => {}
+        }
+        if let Some(payload) = ping {
+            self.teller.pong(payload);
+        }
+        Continue(())
     }
 
     fn on_text(&mut self, text: &str) -> Flow {
@@ -231,11 +244,9 @@ impl Machine {
         }
     }
 
-    /// Where the protocol has its own ping, only its own pong answers it.
-    const fn sign_of_life(&mut self) {
-        if !self.manners.pings_by_message {
-            self.keep_alive.answered();
-        }
+    /// Where the protocol has its own ping, only its own pong answers it. Says whether one was waited for.
+    const fn sign_of_life(&mut self) -> bool {
+        !self.manners.pings_by_message && self.keep_alive.answered()
     }
 
     pub(super) const fn answered_ping(&mut self) {
@@ -249,7 +260,9 @@ impl Machine {
     fn on_outcome(&mut self, outcome: Outcome) -> Flow {
         match outcome {
             Outcome::Checked(checked) => return self.on_checked(*checked),
+            Outcome::LookedUp(looked_up) => self.on_looked_up(*looked_up),
             Outcome::Changed(changed) => self.on_changed(*changed),
+            Outcome::Issued(following) => self.followed.push(Box::pin(following.run())),
             Outcome::RosterRead(timer) => self.report(timer),
             Outcome::Done => {}
         }

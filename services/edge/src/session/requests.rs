@@ -27,6 +27,9 @@ use crate::{
 
 /// Most calls that one connection has under way.
 const UNDER_WAY_MAX: usize = 64;
+/// Most commands of one connection that are on their way to agents, who may be away, while it waits to hear of
+/// their ends.
+const FOLLOWED_MAX: usize = 256;
 
 impl Machine {
     pub(super) fn on_request(&mut self, incoming: Incoming) -> Flow {
@@ -79,8 +82,14 @@ impl Machine {
             self.refuse(Refusal::new(Code::Forbidden, message).answering(id.as_deref(), about));
             return;
         }
+        let follow = self.manners.follows_commands && matches!(command.act, Act::Agent { .. });
+        if follow && self.followed.len() >= FOLLOWED_MAX {
+            let message = format!("{FOLLOWED_MAX} commands of this connection are on their way already");
+            self.refuse(Refusal::new(Code::RateLimited, message).answering(id.as_deref(), about));
+            return;
+        }
         if let Some(task) = self.task(id, about, command.traceparent.as_deref()) {
-            self.work.push(Box::pin(task.command(command, self.manners.follows_commands)));
+            self.work.push(Box::pin(task.command(command, follow)));
         }
     }
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    dialect::{Dialect, Selection, Subscribe, notice::Subscribed, request::GivenFilters},
-    interest::{Interest, Scope, TOPICS_MAX, Topic},
+    dialect::{Dialect, METRICS, Selection, Subscribe, notice::Subscribed, request::GivenFilters},
+    interest::{Interest, Scope, TOPICS_MAX, Topic, TypeName, kind_of},
 };
 
 /// The subscriptions of one connection.
@@ -86,17 +86,36 @@ impl Subscriptions {
     pub(super) fn meaning(&self, selections: &[Selection]) -> Interest {
         let mut interest = Interest { filters: self.given.filters.clone(), ..Interest::default() };
         for selection in selections {
-            for event_type in &selection.types {
-                if signalbox_catalog::event_type(event_type).is_some() {
-                    let scope = interest
-                        .types
-                        .entry((*event_type).to_owned())
-                        .or_insert_with(|| Scope::Only(BTreeSet::new()));
-                    *scope = scope.union(&selection.scope);
-                }
+            // Measurements are no events of the log.
+            for event_type in selection.types.iter().filter(|event_type| *event_type != METRICS) {
+                let scope = interest
+                    .types
+                    .entry(event_type.to_string())
+                    .or_insert_with(|| Scope::Only(BTreeSet::new()));
+                *scope = scope.union(&selection.scope);
+            }
+            if let Some(own) = &selection.own {
+                interest.own.insert(own.name.clone(), own.attributes.clone().unwrap_or_default());
             }
         }
         interest
+    }
+
+    /// Fills in what the names of the tenant's own kinds stand for among what is held, so that it can be taken
+    /// away even when the kind is gone.
+    pub(super) fn name_held(&self, removals: &mut [Selection]) {
+        for removal in removals {
+            let Some(own) = &mut removal.own else { continue };
+            let types = self.held.iter().flat_map(|held| &held.types);
+            let held: BTreeSet<TypeName> =
+                types.filter(|event_type| kind_of(event_type) == own.name).cloned().collect();
+            if !held.is_empty() {
+                own.attributes = Some(BTreeSet::new());
+                if removal.types.is_empty() {
+                    removal.types = held;
+                }
+            }
+        }
     }
 
     /// Which events of the type are wanted; `None` when the type is not subscribed to.
@@ -137,12 +156,13 @@ fn left_of(mut held: Selection, removal: &Selection, dialect: &dyn Dialect) -> V
         };
         return if held.scope.is_empty() { Vec::new() } else { vec![held] };
     }
-    let left: Vec<&'static str> = held.types.difference(&removal.types).copied().collect();
+    let left: Vec<TypeName> = held.types.difference(&removal.types).cloned().collect();
     if dialect.manners().has_channels || left.len() == held.types.len() {
         return vec![held];
     }
-    let scope = held.scope;
-    dialect.names_of(&left).into_iter().map(|part| Selection { scope: scope.clone(), ..part }).collect()
+    let Selection { scope, own, .. } = held;
+    let part = |part| Selection { scope: scope.clone(), own: own.clone(), ..part };
+    dialect.names_of(&left).into_iter().map(part).collect()
 }
 
 fn topics(scope: &Scope) -> &BTreeSet<Topic> {
@@ -161,7 +181,7 @@ fn topics_or_one(scope: &Scope) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{DialectId, METRICS, Request};
+    use crate::dialect::{DialectId, Request};
 
     fn apply(subscriptions: &mut Subscriptions, dialect: DialectId, text: &str) -> Result<(), TooMany> {
         let dialect = dialect.dialect();

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::{
     Shared,
-    changes::Changed,
+    changes::{Changed, LookedUp},
     course::{self, Course},
     credentials::User,
     measurements,
@@ -33,8 +33,12 @@ const METRICS_SLOT: LatestSlot = LatestSlot(0);
 pub(super) enum Outcome {
     /// A credential was checked.
     Checked(Box<Result<User, Ending>>),
+    /// Names of subscriptions were looked up.
+    LookedUp(Box<LookedUp>),
     /// Subscriptions were changed, or were not.
     Changed(Box<Changed>),
+    /// A command is durable, and is to be followed to its end.
+    Issued(Box<Following>),
     /// What a report needs to know was read.
     RosterRead(Timer),
     /// Everything was told already.
@@ -63,6 +67,13 @@ impl Teller {
 
     pub(super) fn text(&self, notice: &Notice<'_>) -> Option<String> {
         self.dialect.notice(notice, signalbox_telemetry::now())
+    }
+
+    /// Tells one part of many, at the client's pace.
+    pub(super) async fn tell_paced(&self, notice: &Notice<'_>) {
+        if let Some(text) = self.text(notice) {
+            self.member.send_paced(&text).await;
+        }
     }
 
     /// Sends measurements; older ones that wait are replaced.
@@ -126,7 +137,7 @@ impl Task {
         measurements::health(&board, &roster, degraded)
     }
 
-    /// Carries a command out; `follow` to its end, where the dialect tells of that.
+    /// Carries a command out; `follow` when its end at the agent is to be told too.
     pub(super) async fn command(self, command: Command, follow: bool) -> Outcome {
         let span = tracing::info_span!("command", action = command.action, tenant_id = self.tenant_id);
         signalbox_telemetry::adopt(&span, &self.caller.traceparent);
@@ -140,17 +151,19 @@ impl Task {
                         timeout_ms,
                         idempotency_key: self.idempotency_key.clone(),
                     };
-                    self.issue(new, follow).await;
+                    self.issue(new, follow).await
                 }
-                Act::Change(changes) => self.change(&command.action, &changes).await,
+                Act::Change(changes) => {
+                    self.change(&command.action, &changes).await;
+                    Outcome::Done
+                }
             }
-            Outcome::Done
         }
         .instrument(span)
         .await
     }
 
-    async fn issue(mut self, new: NewCommand, follow: bool) {
+    async fn issue(mut self, new: NewCommand, follow: bool) -> Outcome {
         if let Some(traceparent) = signalbox_telemetry::current_traceparent() {
             self.caller.traceparent = traceparent;
         }
@@ -158,26 +171,18 @@ impl Task {
         let about = About::Command { command: Some(action.clone()), agent_id: Some(agent_id.clone()) };
         let command = match self.shared.calls.issue(&self.caller, new).await {
             Ok(command) => command,
-            Err(error) => return self.refuse(&error, Some(&agent_id), about),
+            Err(error) => {
+                self.refuse(&error, Some(&agent_id), about);
+                return Outcome::Done;
+            }
         };
         let body =
             json!({"command_id": command.command_id, "agent_id": agent_id, "state": state_of(&command)});
         self.answer(&action, body.as_object().unwrap_or(&Map::new()));
         if follow {
-            self.follow(&action, &agent_id, about, command).await;
-        }
-    }
-
-    /// Tells whoever issued the command that it failed, or what the agent reported on request.
-    async fn follow(self, action: &str, agent_id: &str, about: About, command: v1::Command) {
-        let (feeds, calls) = (self.shared.feeds.clone(), self.shared.calls.clone());
-        let course = course::follow(feeds, calls, self.caller, self.tenant_id, command).await;
-        let Some(course) = course else { return };
-        if course.state != v1::ExecutionState::Succeeded {
-            let refusal = failure(&course).answering(self.id.as_deref(), about);
-            self.teller.tell(&Notice::Refused(&refusal));
-        } else if action == "get_status" {
-            self.teller.tell(&Notice::AgentReport { agent_id, report: &course.result });
+            Outcome::Issued(Box::new(Following { task: self, action, agent_id, about, command }))
+        } else {
+            Outcome::Done
         }
     }
 
@@ -187,9 +192,7 @@ impl Task {
             let key = format!("{}:{index}", self.idempotency_key);
             match self.shared.calls.change(&self.caller, change, key).await {
                 Ok(resource) => resources.push(Value::Object(resource)),
-                Err(error) => {
-                    return self.refuse(&error.at(change.kind, &change.id), None, About::Message);
-                }
+                Err(error) => return self.refuse(&error, None, About::Message),
             }
         }
         self.answer(action, &Map::from_iter([("resources".to_owned(), Value::Array(resources))]));
@@ -208,6 +211,30 @@ impl Task {
     }
 }
 
+/// A command on its way to its agent, and what its end needs to be told.
+pub(super) struct Following {
+    task: Task,
+    action: String,
+    agent_id: String,
+    about: About,
+    command: v1::Command,
+}
+
+impl Following {
+    /// Tells whoever issued the command that it failed, or what the agent reported on request.
+    pub(super) async fn run(self) {
+        let Self { task, action, agent_id, about, command } = self;
+        let (feeds, calls) = (task.shared.feeds.clone(), task.shared.calls.clone());
+        let course = course::follow(feeds, calls, task.caller, task.tenant_id, command).await;
+        if course.state != v1::ExecutionState::Succeeded {
+            let refusal = failure(&course).answering(task.id.as_deref(), about);
+            task.teller.tell(&Notice::Refused(&refusal));
+        } else if action == "get_status" {
+            task.teller.tell(&Notice::AgentReport { agent_id: &agent_id, report: &course.result });
+        }
+    }
+}
+
 fn state_of(command: &v1::Command) -> &'static str {
     command.executions.first().map_or(v1::ExecutionState::Queued, v1::CommandExecution::state).word()
 }
@@ -218,7 +245,7 @@ fn failure(course: &Course) -> Box<Refusal> {
         Rejected => (Code::CommandFailed, "the agent refused the command"),
         TimedOut => (Code::CommandTimedOut, "the agent did not carry the command out in time"),
         Expired => (Code::CommandTimedOut, "the command could not be delivered in time"),
-        Unknown => (Code::CommandTimedOut, "the agent was sent the command, and its fate is not known"),
+        Unknown => (Code::CommandTimedOut, "what became of the command is not known"),
         Canceled => (Code::CommandFailed, "the command was taken back"),
         _ => (Code::CommandFailed, "the agent failed to carry the command out"),
     };

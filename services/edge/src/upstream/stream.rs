@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::{Upstream, client};
+use super::{Upstream, client, repair::Repairs};
 use crate::feed::{Defect, Gap, Tail};
 
 /// How many requests wait for the connection; what is beyond waits in the list of the tenants.
@@ -31,11 +31,13 @@ pub(super) struct Stream<'a> {
     tenants: HashMap<Arc<str>, Arc<Tail>>,
     /// Requests that are not on their way yet.
     pending: VecDeque<v1::WatchRequest>,
+    repairs: Repairs,
 }
 
 impl<'a> Stream<'a> {
     pub(super) fn new(upstream: &'a Upstream) -> Self {
-        Self { upstream, tenants: HashMap::new(), pending: VecDeque::new() }
+        let repairs = Repairs::new(upstream.backlog.clone());
+        Self { upstream, tenants: HashMap::new(), pending: VecDeque::new(), repairs }
     }
 
     /// Follows every tenant of the roster; returns when the credential is about to expire.
@@ -75,6 +77,7 @@ impl<'a> Stream<'a> {
                     }
                     None => return Err(Status::unavailable("the stream has ended")),
                 },
+                (tail, repaired) = self.repairs.next() => self.on_repaired(&tail, repaired),
                 () = roster.added() => self.add_new(),
                 _ = sweep.tick() => self.remove_idle(),
                 () = &mut renewal => return Ok(()),
@@ -101,9 +104,14 @@ impl<'a> Stream<'a> {
     fn remove_idle(&mut self) {
         for tail in self.upstream.roster.sweep() {
             self.tenants.remove(tail.tenant_id());
-            let remove = v1::RemoveTenant { tenant_id: tail.tenant_id().to_string() };
-            self.pending.push_back(v1::WatchRequest { request: Some(Request::Remove(remove)) });
+            self.repairs.end(&tail);
+            self.remove(&tail);
         }
+    }
+
+    fn remove(&mut self, tail: &Tail) {
+        let remove = v1::RemoveTenant { tenant_id: tail.tenant_id().to_string() };
+        self.pending.push_back(v1::WatchRequest { request: Some(Request::Remove(remove)) });
     }
 
     async fn handle(&mut self, response: v1::WatchResponse) -> Result<(), Status> {
@@ -114,8 +122,8 @@ impl<'a> Stream<'a> {
                 let after = started.after.ok_or_else(|| missing("started.after"))?;
                 tail.started(&after, started.oldest);
             }
-            Some(Response::Events(range)) => self.append(&tail, range.events).await?,
-            Some(Response::Progress(cursor)) => self.compare(&tail, &cursor).await?,
+            Some(Response::Events(range)) => self.append(&tail, range.events).await,
+            Some(Response::Progress(cursor)) => self.compare(&tail, &cursor),
             Some(Response::OutOfRange(out)) => {
                 let oldest = out.oldest.ok_or_else(|| missing("out_of_range.oldest"))?;
                 let head = out.head.ok_or_else(|| missing("out_of_range.head"))?;
@@ -124,6 +132,7 @@ impl<'a> Stream<'a> {
                     reason = out.reason,
                     "a log begins anew at {head}"
                 );
+                self.repairs.end(&tail);
                 tail.restart(Gap { reason: out.reason, oldest }, &head);
                 self.add(&tail);
             }
@@ -133,9 +142,13 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Appends events; where revisions are missing, they are read from the log.
-    async fn append(&self, tail: &Tail, events: Vec<v1::Event>) -> Result<(), Status> {
-        let Some(last) = events.last().map(|event| event.revision) else { return Ok(()) };
+    /// Appends events; where revisions are missing, they are read from the log, which the other tenants do not
+    /// wait for. What arrives meanwhile is read there too.
+    async fn append(&mut self, tail: &Arc<Tail>, events: Vec<v1::Event>) {
+        let Some(last) = events.last().map(|event| event.revision) else { return };
+        if self.repairs.extend(tail, last) {
+            return;
+        }
         match tail.push(events).await {
             Ok(pushed) if pushed.repeated > 0 => {
                 let repeated = pushed.repeated;
@@ -148,33 +161,27 @@ impl<'a> Stream<'a> {
             }
             // Late events of a tenant that was removed and added again come before its new beginning.
             Ok(_) | Err(Defect::NotStarted) => {}
-            Err(Defect::Hole { after }) => self.repair(tail, after, last).await?,
+            Err(Defect::Hole { .. }) => self.repairs.begin(tail, last),
         }
-        Ok(())
     }
 
     /// Everything up to the cursor was sent: the tail must have it.
-    async fn compare(&self, tail: &Tail, cursor: &v1::Cursor) -> Result<(), Status> {
-        let Some(resume) = tail.resume() else { return Ok(()) };
-        if resume.epoch == cursor.epoch && resume.revision < cursor.revision {
-            self.repair(tail, resume.revision, cursor.revision).await?;
+    fn compare(&mut self, tail: &Arc<Tail>, cursor: &v1::Cursor) {
+        let behind = |resume: v1::Cursor| resume.epoch == cursor.epoch && resume.revision < cursor.revision;
+        if !self.repairs.extend(tail, cursor.revision) && tail.resume().is_some_and(behind) {
+            self.repairs.begin(tail, cursor.revision);
         }
-        Ok(())
     }
 
-    /// Reads what is missing from the log. Where it is gone from there too, the stream is to be opened again,
-    /// which is then answered with the gap.
-    async fn repair(&self, tail: &Tail, after: u64, until: u64) -> Result<(), Status> {
-        tracing::error!(tenant_id = &**tail.tenant_id(), after, until, "events are missing; reading them");
-        metrics::counter!("signalbox_edge_log_defects_total", "kind" => "hole").increment(1);
-        while let Some(cursor) = tail.resume()
-            && cursor.revision < until
+    /// A tail has what it lacked. Where the log no longer has it either, the tenant is added anew, which is then
+    /// answered with the gap.
+    fn on_repaired(&mut self, tail: &Arc<Tail>, repaired: Result<(), Gap>) {
+        if let Err(gap) = repaired
+            && self.tenants.contains_key(tail.tenant_id())
         {
-            let backlog = self.upstream.backlog.clone();
-            let read = backlog.read_after(Arc::clone(tail.tenant_id()), cursor).await;
-            let events = read.map_err(|gap| Status::out_of_range(gap.reason))?;
-            tail.push(events).await.map_err(|_| Status::internal("a page does not follow the tail"))?;
+            tracing::warn!(tenant_id = &**tail.tenant_id(), reason = gap.reason, "a log cannot be repaired");
+            self.remove(tail);
+            self.add(tail);
         }
-        Ok(())
     }
 }

@@ -70,6 +70,7 @@ fn subscribe(data: &Fields<'_>) -> Read<Subscribe> {
     Ok(Subscribe {
         selections: selections(data)?,
         filters: data.object_if_any("filters")?.as_ref().map(filters).transpose()?,
+        snapshot: data.snapshot(data.cursor_if_any("cursor")?.is_some())?,
         cursor: data.cursor_if_any("cursor")?,
         window: None,
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     dialect::{Code, METRICS, Refusal, Selection, fields::bare},
-    interest::{Scope, Topic},
+    interest::{Scope, Topic, TypeName},
 };
 
 /// One event name.
@@ -63,14 +63,21 @@ const NAMES: [Name; 29] = [
 pub(super) fn select(name: &str, agents: &[&str]) -> Result<Selection, Box<Refusal>> {
     let Some(known) = NAMES.iter().find(|known| known.name == name || known.alias == Some(name)) else {
         let message = format!("Event type '{}' is not supported", bare(name));
-        return Err(Refusal::new(Code::UnknownName, message));
+        let code = if is_elsewhere(name) { Code::UnsupportedName } else { Code::UnknownName };
+        return Err(Refusal::new(code, message));
     };
     let scope = if agents.is_empty() || !known.of_agents {
         Scope::all()
     } else {
         Scope::Only(agents.iter().map(|agent| Topic::Agent((*agent).to_owned())).collect())
     };
-    Ok(Selection { name: name.into(), types: known.types.iter().copied().collect(), scope })
+    Ok(Selection { scope, ..Selection::all(name, known.types) })
+}
+
+/// Whether it is an event that other protocols show, in their spelling or in this one's.
+fn is_elsewhere(name: &str) -> bool {
+    let exists = |name: &str| signalbox_catalog::event_type(name).is_some();
+    exists(name) || exists(&name.replacen('_', ".", 1))
 }
 
 /// Every name that may be subscribed to.
@@ -84,18 +91,10 @@ pub(super) fn of_event(event_type: &str) -> Option<&'static str> {
 }
 
 /// The names that stand for exactly these types.
-pub(super) fn names_of(types: &[&'static str]) -> Vec<Selection> {
-    let wanted: BTreeSet<&str> = types.iter().copied().collect();
+pub(super) fn names_of(types: &[TypeName]) -> Vec<Selection> {
+    let wanted: BTreeSet<&str> = types.iter().map(AsRef::as_ref).collect();
     let covered = |name: &&Name| !name.types.is_empty() && name.types.iter().all(|t| wanted.contains(t));
-    NAMES
-        .iter()
-        .filter(covered)
-        .map(|name| Selection {
-            name: name.name.into(),
-            types: name.types.iter().copied().collect(),
-            scope: Scope::all(),
-        })
-        .collect()
+    NAMES.iter().filter(covered).map(|name| Selection::all(name.name, name.types)).collect()
 }
 
 #[cfg(test)]
@@ -115,6 +114,15 @@ mod tests {
                 event_type == METRICS || signalbox_catalog::event_type(event_type).is_some(),
                 "{event_type}"
             );
+        }
+    }
+
+    #[test]
+    fn what_other_protocols_show_is_told_apart_from_what_nobody_does() {
+        let code = |name: &str| select(name, &[]).unwrap_err().code;
+        assert_eq!(code("invalid_event"), Code::UnknownName);
+        for name in ["incident_created", "incident.created", "case_comment", "agent.status_change"] {
+            assert_eq!(code(name), Code::UnsupportedName, "{name}");
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
         Code, DialectId, Notice, Refusal, json,
         notice::{Ending, LeavingReason, Usage},
         request::About,
+        snapshot_end,
         stamp::Stamp,
         value_or_null,
     },
@@ -95,6 +96,16 @@ pub(super) fn notice(notice: &Notice<'_>, now: OffsetDateTime) -> Option<String>
             }
             ("subscription_confirmed", data)
         }
+        Notice::Snapshot(part) => {
+            let mut data = json!({"kind": part.kind, "items": part.items});
+            set(&mut data, "request_id", part.id.as_deref());
+            ("snapshot", data)
+        }
+        Notice::SnapshotEnd(end) => {
+            let mut data = snapshot_end(end);
+            set(&mut data, "request_id", end.id.as_deref());
+            ("snapshot_end", data)
+        }
         Notice::AgentReport { agent_id, report } => ("agent_status", agent_report(agent_id, report)),
         Notice::Refused(refusal) => refused(refusal),
         Notice::Usage { usage, refused, .. } => ("rate_limit_warning", allowance(usage, *refused)),
@@ -159,7 +170,7 @@ fn refused(refusal: &Refusal) -> (&'static str, Value) {
     match refusal.about {
         About::Command { .. } => ("command_error", data),
         About::Subscription => {
-            if refusal.code == Code::UnknownName {
+            if matches!(refusal.code, Code::UnknownName | Code::UnsupportedName) {
                 data["supported_events"] = names::supported().into();
             }
             ("subscription_error", data)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::dialect::{
     Code, Refusal,
     fields::{Fields, Read, bare},
-    request::{Act, Ask, Change, Command, Page, Query},
+    request::{Act, Ask, Change, Command, Having, Page, Query, Shown},
 };
 
 /// How many entries a list may ask for.
@@ -45,6 +45,18 @@ pub(super) fn query(data: &Fields<'_>) -> Read<Query> {
         "get_command" => Ask::Command(data.text("command_id")?.into()),
         "list_agents" => Ask::Agents { selector: optional(data, "selector")?, page: page(data)? },
         "list_commands" => Ask::Commands { agent_id: optional(data, "agent_id")?, page: page(data)? },
+        // Any kind, those of the tenant's own included.
+        "get_resource" => Ask::Resource {
+            kind: data.text("kind")?.into(),
+            id: data.text("id")?.into(),
+            shown: Shown::AsResource,
+        },
+        "list_resources" => Ask::Resources {
+            kind: data.text("kind")?.into(),
+            having: having(data)?,
+            page: page(data)?,
+            shown: Shown::AsResource,
+        },
         _ => resource(action, data)?.ok_or_else(|| unknown(action))?,
     };
     Ok(Query { action: action.into(), ask })
@@ -86,10 +98,16 @@ fn unknown(action: &str) -> Box<Refusal> {
 fn resource(action: &str, data: &Fields<'_>) -> Read<Option<Ask>> {
     if let Some(name) = action.strip_prefix("get_") {
         let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else { return Ok(None) };
-        return Ok(Some(Ask::Resource { kind: kind.name, id: id(data, kind)? }));
+        let id = id(data, kind)?;
+        return Ok(Some(Ask::Resource { kind: kind.name.into(), id, shown: Shown::AsKind }));
     }
     let Some(plural) = action.strip_prefix("list_") else { return Ok(None) };
     let Some(kind) = KINDS.iter().find(|kind| kind.plural == plural) else { return Ok(None) };
+    let (having, page) = (having(data)?, page(data)?);
+    Ok(Some(Ask::Resources { kind: kind.name.into(), having, page, shown: Shown::AsKind }))
+}
+
+fn having(data: &Fields<'_>) -> Read<Having> {
     let mut attributes = Vec::new();
     for (field, attribute) in super::decode::FILTERS {
         let values = data.texts(field)?;
@@ -97,7 +115,8 @@ fn resource(action: &str, data: &Fields<'_>) -> Read<Option<Ask>> {
             attributes.push((attribute, values.into_iter().map(str::to_owned).collect()));
         }
     }
-    Ok(Some(Ask::Resources { kind: kind.name, attributes, page: page(data)? }))
+    let states = data.texts("status")?.into_iter().map(str::to_owned).collect();
+    Ok(Having { attributes, states, agent_id: optional(data, "agent_id")? })
 }
 
 fn id(data: &Fields<'_>, kind: &Kind) -> Read<String> {
@@ -183,13 +202,19 @@ mod tests {
     #[test]
     fn resources_are_asked_for_by_kind() {
         let one = ask(r#"{"action":"get_incident","incident_id":"inc_123456"}"#).unwrap();
-        assert_eq!(one.ask, Ask::Resource { kind: "incident", id: "inc_123456".into() });
+        let resource =
+            |kind: &str, id: &str, shown| Ask::Resource { kind: kind.into(), id: id.into(), shown };
+        assert_eq!(one.ask, resource("incident", "inc_123456", Shown::AsKind));
         let by_event_field = ask(r#"{"action":"get_remediation","action_id":"rem_345678"}"#).unwrap();
-        assert_eq!(by_event_field.ask, Ask::Resource { kind: "remediation", id: "rem_345678".into() });
-        let many = ask(r#"{"action":"list_analyses","severity":["HIGH"],"limit":5}"#).unwrap();
-        let Ask::Resources { kind, attributes, page } = many.ask else { panic!() };
-        assert_eq!((kind, page.size), ("analysis", 5));
-        assert_eq!(attributes, [("severity", vec!["HIGH".to_owned()])]);
+        assert_eq!(by_event_field.ask, resource("remediation", "rem_345678", Shown::AsKind));
+        let own = ask(r#"{"action":"get_resource","kind":"ticket","id":"t-1"}"#).unwrap();
+        assert_eq!(own.ask, resource("ticket", "t-1", Shown::AsResource));
+        let many =
+            r#"{"action":"list_analyses","severity":["HIGH"],"status":["RUNNING"],"agent_id":"a","limit":5}"#;
+        let Ask::Resources { kind, having, page, .. } = ask(many).unwrap().ask else { panic!() };
+        assert_eq!((kind.as_str(), page.size), ("analysis", 5));
+        assert_eq!(having.attributes, [("severity", vec!["HIGH".to_owned()])]);
+        assert_eq!((having.states, having.agent_id), (vec!["RUNNING".to_owned()], "a".to_owned()));
     }
 
     #[test]

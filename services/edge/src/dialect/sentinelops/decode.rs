@@ -49,10 +49,12 @@ fn request(root: &Fields<'_>) -> Read<Request> {
 fn subscribe(data: &Fields<'_>) -> Read<Subscribe> {
     let filters = data.object_if_any("filters")?;
     let window = filters.as_ref().map(window).transpose()?.flatten();
+    let cursor = data.cursor_if_any("cursor")?;
     Ok(Subscribe {
         selections: selections(data)?,
         filters: filters.as_ref().map(|filters| given_filters(filters, window)).transpose()?,
-        cursor: data.cursor_if_any("cursor")?,
+        snapshot: data.snapshot(cursor.is_some() || window.is_some())?,
+        cursor,
         window,
     })
 }
@@ -132,9 +134,14 @@ mod tests {
                 "data.events: expected a list of at least one string, got an empty list",
             ),
             (
-                r#"{"type":"subscribe","data":{"events":["invalid.event"]}}"#,
+                r#"{"type":"subscribe","data":{"events":["incident.exploded"]}}"#,
                 Code::UnknownName,
-                "Unknown event type: invalid.event",
+                "Unknown event type: incident.exploded",
+            ),
+            (
+                r#"{"type":"subscribe","data":{"events":["*"],"snapshot":true,"cursor":"0190c1a2-7b3c-7def-8123-456789abcdef:7"}}"#,
+                Code::Invalid,
+                "data.snapshot: expected no true beside a cursor or a time_window, got true",
             ),
             (
                 r#"{"type":"subscribe","data":{"events":["*"],"filters":{"colour":["red"]}}}"#,

@@ -8,6 +8,7 @@ use crate::{
     dialect::{
         Code, DialectId, Notice, Refusal, json,
         notice::{Ready, Subscribed},
+        snapshot_end,
         stamp::Stamp,
     },
     event::Event,
@@ -60,6 +61,11 @@ pub(super) fn notice(notice: &Notice<'_>, now: OffsetDateTime) -> Option<String>
         Notice::Subscribed(subscribed) => {
             plain(subscribed.id.as_deref(), "subscription.confirmed", &confirmation(subscribed), now)
         }
+        Notice::Snapshot(part) => {
+            let data = json!({"kind": part.kind, "items": part.items});
+            plain(part.id.as_deref(), "snapshot", &data, now)
+        }
+        Notice::SnapshotEnd(end) => plain(end.id.as_deref(), "snapshot.end", &snapshot_end(end), now),
         Notice::Answer { id, action, body } => {
             let mut data = Map::from_iter([("action".to_owned(), Value::from(*action))]);
             data.extend(body.iter().map(|(name, value)| (name.clone(), value.clone())));

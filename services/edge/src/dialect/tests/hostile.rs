@@ -11,7 +11,7 @@ use super::{AT, EPOCH, events, mutations};
 use crate::{
     dialect::{DialectId, Incoming, Notice, Refusal, Request, Selection},
     event::Event,
-    interest::{Filters, Interest, Scope, TOPICS_MAX},
+    interest::{Interest, Scope, TOPICS_MAX},
 };
 
 /// Longest refusal: whatever was sent, its answer is short.
@@ -218,7 +218,7 @@ proptest! {
         }
         let interest = Interest {
             types: [(event.event_type.clone(), Scope::all())].into(),
-            filters: Filters::default(),
+            ..Interest::default()
         };
         prop_assert!(interest.matches(&event));
     }

@@ -38,7 +38,7 @@ fn random_interest(random: &mut StdRng) -> Interest {
     if random.random_ratio(1, 3) {
         filters.insert("severity", vec![Pattern::new("HIGH")]);
     }
-    Interest { types, filters: Filters(filters) }
+    Interest { types, filters: Filters(filters), ..Interest::default() }
 }
 
 fn random_entry(random: &mut StdRng, revision: u64) -> Entry {

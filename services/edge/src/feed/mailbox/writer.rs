@@ -17,7 +17,7 @@ pub(in crate::feed) struct Taken {
 
 /// What the writer finds when it looks.
 pub(in crate::feed) struct Work {
-    pub(in crate::feed) subscribe: Option<Subscribe>,
+    pub(in crate::feed) subscribe: Option<Box<Subscribe>>,
     /// The lane holds something to write.
     pub(in crate::feed) frames: bool,
     /// No event may be written any more.
@@ -60,7 +60,10 @@ impl Mailbox {
                 break;
             }
         }
-        state.ending == Ending::Closing
+        let closing = state.ending == Ending::Closing;
+        drop(state);
+        self.room.notify_waiters();
+        closing
     }
 
     /// Puts back what could not be written, before what came meanwhile.
@@ -119,6 +122,7 @@ impl Mailbox {
         }
         state.closed.get_or_insert(cause);
         self.told.notify_one();
+        self.room.notify_waiters();
         // Whoever waits for a subscription learns that there will be none; what it holds is the session's,
         // and is dropped without the lock.
         let subscribe = state.subscribe.take();

@@ -59,7 +59,7 @@ impl Shard {
     }
 
     /// Changes a connection's interest, at a position that the start says.
-    pub(super) async fn subscribe(&mut self, key: usize, subscribe: Subscribe) {
+    pub(super) async fn subscribe(&mut self, key: usize, subscribe: Box<Subscribe>) {
         let Some(seat) = self.seats.get_mut(key) else { return };
         if subscribe.is_abandoned() {
             return;
@@ -83,11 +83,11 @@ impl Shard {
                 self.ensure_place(key, stream_key, &lease, placed);
                 self.leave(key, Some(subscribe));
             }
-            Start::Keep if placed => self.regroup(key, stream_key, lease, subscribe),
+            Start::Keep if placed => self.regroup(key, stream_key, lease, *subscribe),
             Start::Keep | Start::Live => {
                 self.advance_to(stream_key, head).await;
                 if self.seats.contains(key) {
-                    self.regroup(key, stream_key, lease, subscribe);
+                    self.regroup(key, stream_key, lease, *subscribe);
                 } else if let Err(subscribe) = mailbox.subscribe(subscribe) {
                     // It was blocked on the way, and was closed or asked for something newer since.
                     subscribe.refuse(SubscribeError::Closed);
@@ -98,6 +98,9 @@ impl Shard {
 
     /// Seats a connection in the group of its new interest, at the stream's position.
     fn regroup(&mut self, key: usize, stream_key: usize, lease: Lease, subscribe: Subscribe) {
+        if !subscribe.begin() {
+            return;
+        }
         self.ungroup(key);
         let interest = Arc::clone(&subscribe.interest);
         let cursor = self.cursor(stream_key);
@@ -165,7 +168,7 @@ impl Shard {
     }
 
     /// Gives a connection a task of its own, from which it comes back when it has caught up.
-    pub(super) fn leave(&mut self, key: usize, subscribe: Option<Subscribe>) {
+    pub(super) fn leave(&mut self, key: usize, subscribe: Option<Box<Subscribe>>) {
         let waiting = self.seats.get_mut(key).and_then(|seat| seat.waiting.take());
         let Some(connection) = self.unseat(key) else { return };
         // A subscription that waited for the log waits in the mailbox until the connection is back.

@@ -30,7 +30,7 @@ impl Straggler {
     /// Everything is written: takes what comes next, or goes back to the shard.
     pub(super) fn go_on(&mut self) -> Result<(), Exit> {
         // One replay after the other: a second one would cut the first one short.
-        let second = |subscribe: &mut Subscribe| {
+        let second = |subscribe: &mut Box<Subscribe>| {
             self.replay.is_none() || !matches!(subscribe.start, Start::Replay { .. })
         };
         if let Some(subscribe) = self.subscribe.take_if(second) {

@@ -24,7 +24,7 @@ enum Found {
 
 impl Straggler {
     /// Begins a subscription. Everything of the interest before it is written.
-    pub(super) fn begin(&mut self, subscribe: Subscribe) {
+    pub(super) fn begin(&mut self, subscribe: Box<Subscribe>) {
         if subscribe.is_abandoned() {
             return;
         }
@@ -36,12 +36,12 @@ impl Straggler {
         self.ensure_place(&log);
         let found = match &subscribe.start {
             Start::Live => Found::At(log.head),
-            Start::Keep => return self.accept(subscribe, None, None),
+            Start::Keep => return self.accept(*subscribe, None, None),
             Start::From(origin) | Start::Replay { from: origin, .. } => self.find(origin, &log),
         };
         match found {
-            Found::At(revision) => self.accept(subscribe, Some(revision), None),
-            Found::Gap(gap) => self.accept(subscribe, Some(log.head), Some(gap)),
+            Found::At(revision) => self.accept(*subscribe, Some(revision), None),
+            Found::Gap(gap) => self.accept(*subscribe, Some(log.head), Some(gap)),
             Found::Ask(from) => {
                 self.reading = Some(self.read(from));
                 self.resolving = Some(subscribe);
@@ -59,15 +59,15 @@ impl Straggler {
         match page {
             Ok(page) if *page.next.epoch != *log.epoch => {
                 let gap = other_epoch(&log);
-                self.accept(subscribe, Some(log.head), Some(gap));
+                self.accept(*subscribe, Some(log.head), Some(gap));
             }
             // With an origin after a cursor, the events are already those that follow it.
             Ok(page) => {
                 let revision = page.events.first().map_or(page.next.revision, |first| first.revision - 1);
-                self.accept(subscribe, Some(revision), None);
+                self.accept(*subscribe, Some(revision), None);
                 self.feed_page(page);
             }
-            Err(gap) => self.accept(subscribe, Some(log.head), Some(gap)),
+            Err(gap) => self.accept(*subscribe, Some(log.head), Some(gap)),
         }
     }
 
@@ -107,6 +107,9 @@ impl Straggler {
     fn accept(&mut self, subscribe: Subscribe, revision: Option<u64>, gap: Option<Gap>) {
         let Some(log) = self.log() else { return };
         let Some(place) = &mut self.connection.place else { return };
+        if !subscribe.begin() {
+            return;
+        }
         if place.generation != log.generation {
             place.generation = log.generation;
             place.position = log.head;
