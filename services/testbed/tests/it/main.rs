@@ -7,6 +7,8 @@ mod endings;
 mod main_line;
 mod outages;
 mod places;
+mod retention;
 mod revisions;
 mod sessions;
+mod system_status;
 mod watching;
