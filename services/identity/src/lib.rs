@@ -3,10 +3,12 @@
 //!
 //! It must know neither protocol nor storage: callers hand it the token's text and the time.
 
+mod api_key;
 mod issuer;
 mod principal;
 mod token;
 
+pub use api_key::{NewApiKey, PresentedApiKey, SecretHash};
 pub use issuer::IssuerConfig;
 pub use principal::{Principal, Role};
 pub use token::{Error, Keys, TokenConfig, TokenRequest};
