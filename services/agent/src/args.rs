@@ -1,5 +1,7 @@
 //! The command line of `signalbox-agent`.
 
+mod simulate;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
@@ -9,6 +11,8 @@ use signalbox_agent::{
     supervisor::{ConfigDelivery, ProgramConfig, RestartPolicy},
 };
 use signalbox_telemetry::TelemetryConfig;
+
+pub(crate) use simulate::SimulateArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +52,9 @@ pub(crate) enum Action {
     /// Run a program and supervise it.
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Play agents that do not exist, so that there is something to see: incidents, cases, runs, a graph, and all
+    /// the rest, in stories that begin at a steady pace.
+    Simulate(Box<SimulateArgs>),
     /// End the program of an agent that was killed. Started by `run`, for `run`.
     #[command(hide = true)]
     Guard,
@@ -197,7 +204,7 @@ mod tests {
         let args = Args::try_parse_from(common.iter().chain(args)).unwrap();
         match args.action {
             Action::Run(args) => args.into_configs(),
-            Action::Guard => panic!("expected run"),
+            other => panic!("expected run, got {other:?}"),
         }
     }
 

@@ -3,6 +3,7 @@
 mod args;
 mod run;
 mod signals;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ use args::{Action, Args};
 async fn main() -> Result<ExitCode> {
     match Args::parse().action {
         Action::Run(args) => run::run(*args).await,
+        Action::Simulate(args) => simulate::run(*args).await,
         Action::Guard => {
             guard::serve(tokio::io::stdin()).await?;
             Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ mod processes;
 mod resources;
 mod server;
 mod sessions;
+mod simulate;
 mod supervision;
 mod wire;
 
