@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use signalbox_telemetry::now;
 use sqlx::PgPool;
+use time::Date;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -66,23 +67,26 @@ impl Retention {
                 tracing::info!(tenant_id = due.tenant_id, oldest = due.oldest, "a log begins later");
             }
         }
-        for dropped in store::partitions::drop_unreadable(&self.pool, now()).await? {
+        let drops = store::partitions::drop_unreadable(&self.pool, now()).await?;
+        for (day, events) in drops.dropped {
             metrics::counter!("signalbox_retention_partitions_dropped_total").increment(1);
-            count_deleted(dropped.events);
-            tracing::info!(day = %dropped.day, events = dropped.events, "a day of the logs was dropped");
+            count_deleted(events);
+            tracing::info!(%day, events, "a day of the logs was dropped");
         }
-        self.delete().await?;
+        metrics::counter!("signalbox_retention_partitions_postponed_total")
+            .increment(drops.postponed.len() as u64);
+        self.delete(&drops.postponed).await?;
         let bytes = store::retention::readable_bytes(&self.pool).await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
         metrics::gauge!("signalbox_log_bytes").set(bytes as f64);
         Ok(())
     }
 
-    async fn delete(&self) -> Result<(), sqlx::Error> {
+    async fn delete(&self, spared: &[Date]) -> Result<(), sqlx::Error> {
         let mut segments = 0;
         while segments < SEGMENTS_A_PASS_MAX {
             let Deleted { segments: deleted, events } =
-                store::retention::delete(&self.pool, SEGMENTS_AT_ONCE).await?;
+                store::retention::delete(&self.pool, SEGMENTS_AT_ONCE, spared).await?;
             if deleted == 0 {
                 break;
             }

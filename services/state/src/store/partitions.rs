@@ -39,37 +39,38 @@ async fn create(pool: &PgPool, day: Date) -> Result<(), sqlx::Error> {
     transaction.commit().await
 }
 
-/// A partition that was dropped.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Dropped {
-    /// Its day.
-    pub(crate) day: Date,
-    /// How many events it had, as far as they were counted.
-    pub(crate) events: u64,
+/// What became of the partitions that no log needs any more.
+#[derive(Debug, Default)]
+pub(crate) struct Drops {
+    /// Days whose partition was dropped, each with the number of its events, as far as they were counted.
+    pub(crate) dropped: Vec<(Date, u64)>,
+    /// Days whose partition is in use, or is being dropped by another replica: for the next time.
+    pub(crate) postponed: Vec<Date>,
 }
 
-/// Drops the partitions of past days in which no log has anything that can be read. One that is in use at the
-/// moment is left for the next time, and so is all when another replica is at it.
-pub(crate) async fn drop_unreadable(pool: &PgPool, now: OffsetDateTime) -> Result<Vec<Dropped>, sqlx::Error> {
+/// Drops the partitions of past days in which no log has anything that can be read.
+pub(crate) async fn drop_unreadable(pool: &PgPool, now: OffsetDateTime) -> Result<Drops, sqlx::Error> {
     let in_use = utc_day(now) - DAYS_IN_USE;
-    let mut dropped = Vec::new();
+    let mut drops = Drops::default();
     for day in days(pool).await?.into_iter().filter(|day| *day < in_use) {
         // Asked without locks first: most days are kept.
         if is_readable(&mut *pool.acquire().await?, day).await? {
             continue;
         }
         match drop_one(pool, day).await {
-            Ok(true) => dropped.push(Dropped { day, events: forget_segments(pool, day).await? }),
-            Ok(false) => {}
+            Ok(true) => drops.dropped.push((day, forget_segments(pool, day).await?)),
+            Ok(false) => drops.postponed.push(day),
             Err(error) if is_lock_timeout(&error) => {
                 tracing::debug!(%day, "the partition is in use; it is dropped another time");
+                drops.postponed.push(day);
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(dropped)
+    Ok(drops)
 }
 
+/// Answers whether the partition is gone by this.
 async fn drop_one(pool: &PgPool, day: Date) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let free = sqlx::query_scalar!(

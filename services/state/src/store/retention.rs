@@ -93,8 +93,13 @@ pub(crate) struct Deleted {
 }
 
 /// Deletes the events of at most `segments_max` segments that nobody can read any more, the oldest of each log
-/// first, so that what is left has no hole. Nothing when another replica is at it.
-pub(crate) async fn delete(pool: &PgPool, segments_max: i64) -> Result<Deleted, sqlx::Error> {
+/// first, so that what is left has no hole. Nothing when another replica is at it. Days whose partition is about to
+/// go as a whole are spared the work.
+pub(crate) async fn delete(
+    pool: &PgPool,
+    segments_max: i64,
+    spared: &[Date],
+) -> Result<Deleted, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let free = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.retention')) AS "free!""#
@@ -108,9 +113,11 @@ pub(crate) async fn delete(pool: &PgPool, segments_max: i64) -> Result<Deleted, 
     let dead = sqlx::query!(
         "SELECT s.tenant_id, s.segment, s.day, s.first_revision, s.last_revision
          FROM log_segments s JOIN tenants t ON t.tenant_id = s.tenant_id AND s.last_revision < t.oldest
+         WHERE s.day <> ALL($2)
          ORDER BY s.tenant_id, s.last_revision
          LIMIT $1",
         segments_max,
+        spared,
     )
     .fetch_all(&mut *transaction)
     .await?;

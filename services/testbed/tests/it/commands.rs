@@ -5,6 +5,7 @@ use signalbox_identity::Role;
 use signalbox_proto::v1::{self, ExecutionState, issue_command_request::Target};
 use signalbox_testbed::{AgentWire, Client, State, Watcher, database, hello};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 fn stop(agent_id: &str) -> v1::IssueCommandRequest {
     v1::IssueCommandRequest {
@@ -227,6 +228,150 @@ async fn a_selector_names_the_agents_that_have_its_labels_now() {
     assert_eq!(ids, [&command.command_id]);
     let nobody = v1::IssueCommandRequest { target: Some(Target::Selector("team=z".into())), ..stop("") };
     assert_eq!(operator.commands().issue_command(nobody).await.unwrap_err().code(), Code::NotFound);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_than_a_thousand_commands_wait_at_an_agent() {
+    let state = State::start(&database().await).await;
+    for agent_id in ["full", "empty"] {
+        register(&state, agent_id).await;
+    }
+    let operator = Client::new(state.channel(), Role::Operator);
+    let issue = |_| async { operator.commands().issue_command(stop("full")).await };
+    let issued = futures::future::join_all((0..1010).map(issue)).await;
+    let refused: Vec<_> = issued.into_iter().filter_map(Result::err).collect();
+    assert_eq!(refused.len(), 10, "also of those that share a commit");
+    for status in refused {
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert!(status.message().contains("'full' has 1000 commands"), "{}", status.message());
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "target");
+        assert!(status.get_details_retry_info().is_some());
+    }
+    operator.commands().issue_command(stop("empty")).await.unwrap();
+    // What has ended makes room.
+    let list = v1::ListCommandsRequest { agent_id: "full".into(), page_size: 1, ..Default::default() };
+    let one = operator.commands().list_commands(list).await.unwrap().into_inner().commands.remove(0);
+    let cancel = v1::CancelCommandRequest { command_id: one.command_id, ..Default::default() };
+    operator.commands().cancel_command(cancel).await.unwrap();
+    operator.commands().issue_command(stop("full")).await.unwrap();
+    assert_eq!(
+        operator.commands().issue_command(stop("full")).await.unwrap_err().code(),
+        Code::ResourceExhausted
+    );
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_was_away_when_a_command_was_taken_back_is_asked_when_it_returns() {
+    let state = State::start(&database().await).await;
+    let hello = hello("web-1");
+    let mut wire = AgentWire::open(state.channel(), hello.clone()).await.unwrap();
+    let operator = Client::new(state.channel(), Role::Operator);
+    let issued =
+        operator.commands().issue_command(stop("web-1")).await.unwrap().into_inner().command.unwrap();
+    wire.command().await;
+    drop(wire);
+    let cancel = v1::CancelCommandRequest {
+        command_id: issued.command_id.clone(),
+        reason: "not needed".into(),
+        ..v1::CancelCommandRequest::default()
+    };
+    operator.commands().cancel_command(cancel).await.unwrap();
+    let mut wire = AgentWire::open(state.channel(), hello).await.unwrap();
+    let asked = loop {
+        if let Some(v1::connect_response::Message::CancelCommand(cancel)) = wire.next().await.unwrap() {
+            break cancel;
+        }
+    };
+    assert_eq!((asked.command_id, asked.reason.as_str()), (issued.command_id, "not needed"));
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn answers_about_commands_fit_into_a_message_however_much_was_said() {
+    let state = State::start(&database().await).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    let agents: Vec<_> = (0..40).map(|n| format!("web-{n:02}")).collect();
+    let mut wires = Vec::new();
+    for agent_id in &agents {
+        wires.push(AgentWire::open(state.channel(), hello(agent_id)).await.unwrap());
+    }
+    let target = || Some(Target::Agents(v1::AgentIds { agent_ids: agents.clone() }));
+    let mut commands = Vec::new();
+    for sequence in 1..=2 {
+        let request = v1::IssueCommandRequest { target: target(), ..stop("") };
+        let issued = operator.commands().issue_command(request).await.unwrap().into_inner().command.unwrap();
+        for wire in &mut wires {
+            let body = v1::CommandUpdate {
+                command_id: issued.command_id.clone(),
+                state: ExecutionState::Succeeded.into(),
+                result: format!("{{\"text\":\"{}\"}}", "x".repeat(60_000)).into(),
+                error: "e".repeat(1000),
+            };
+            let body = Some(v1::report::Body::Command(body));
+            wire.report(v1::Report { sequence, body, ..v1::Report::default() }).await;
+            assert!(wire.acknowledged(sequence).await.is_empty());
+        }
+        commands.push(issued.command_id);
+    }
+    // 40 times 61 kB is more than 2 MiB: what is past that is left out, and its length told.
+    let get = v1::GetCommandRequest { command_id: commands[0].clone() };
+    let command = operator.commands().get_command(get).await.unwrap().into_inner().command.unwrap();
+    assert_eq!(command.executions.len(), 40);
+    let shown = command.executions.iter().take_while(|execution| !execution.result.is_empty()).count();
+    assert!((30..40).contains(&shown), "{shown}");
+    for (at, execution) in command.executions.iter().enumerate() {
+        assert_eq!(execution.result_len, 60_011);
+        let (result_len, error_len) = if at < shown { (60_011, 1000) } else { (0, 256) };
+        assert_eq!((execution.result.len(), execution.error.len()), (result_len, error_len));
+    }
+    // Two such commands are more than a page takes.
+    let mut listed = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let list = v1::ListCommandsRequest { page_token, ..v1::ListCommandsRequest::default() };
+        let page = operator.commands().list_commands(list).await.unwrap().into_inner();
+        assert_eq!(page.commands.len(), 1);
+        listed.extend(page.commands.into_iter().map(|command| command.command_id));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    commands.reverse();
+    assert_eq!(listed, commands);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_call_is_answered_though_its_agents_are_gone() {
+    let state = State::start(&database().await).await;
+    let (admin, operator) =
+        (Client::new(state.channel(), Role::Admin), Client::new(state.channel(), Role::Operator));
+    let create = v1::CreateAgentRequest {
+        agent_id: "web-1".into(),
+        labels: [("team".to_owned(), "a".to_owned())].into(),
+        idempotency_key: "create".into(),
+        ..v1::CreateAgentRequest::default()
+    };
+    let created = admin.agents().create_agent(create.clone()).await.unwrap().into_inner();
+    let issue = v1::IssueCommandRequest {
+        target: Some(Target::Selector("team=a".into())),
+        idempotency_key: "issue".into(),
+        ..stop("")
+    };
+    let issued = operator.commands().issue_command(issue.clone()).await.unwrap().into_inner();
+    let delete = v1::DeleteAgentRequest { agent_id: "web-1".into(), ..v1::DeleteAgentRequest::default() };
+    admin.agents().delete_agent(delete).await.unwrap();
+
+    let again = admin.agents().create_agent(create).await.unwrap().into_inner();
+    assert_eq!((again.revision, again.agent), (created.revision, None));
+    let again = operator.commands().issue_command(issue.clone()).await.unwrap().into_inner();
+    assert_eq!(again.revision, issued.revision);
+    assert_eq!(again.command.unwrap().executions[0].state(), ExecutionState::Canceled);
+    let other = v1::IssueCommandRequest { idempotency_key: "other".into(), ..issue };
+    assert_eq!(operator.commands().issue_command(other).await.unwrap_err().code(), Code::NotFound);
     state.stop().await;
 }
 

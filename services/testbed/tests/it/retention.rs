@@ -157,6 +157,37 @@ async fn days_that_are_too_old_are_dropped_whole_once_no_log_needs_them() {
 }
 
 #[tokio::test]
+async fn a_day_that_somebody_reads_is_dropped_later_and_no_writer_waits_for_it() {
+    let database = database().await;
+    let pool = pool(&database).await;
+    let writer = State::start_with(&database, |config| config.retention_interval_ms = 3_600_000).await;
+    publish(&writer, TENANT, 2).await;
+    age(&pool, TENANT, 100, 40).await;
+    let mut reader = pool.begin().await.unwrap();
+    let read: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut *reader).await.unwrap();
+    assert_eq!(read, 200);
+
+    let state = State::start_with(&database, often).await;
+    soon("attempt to drop the day", async {
+        while !metrics(&state).await.lines().any(|line| {
+            line.strip_prefix("signalbox_retention_partitions_postponed_total ").is_some_and(|n| n != "0")
+        }) {}
+    })
+    .await;
+    for _ in 0..5 {
+        soon("commit beside attempts to drop the day", publish(&writer, TENANT, 1)).await;
+    }
+    assert_eq!(oldest(&pool, TENANT).await, 101);
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&mut *reader).await.unwrap();
+    assert_eq!(left, 700, "nothing is deleted event by event that goes as a whole");
+    drop(reader);
+    until(&pool, "dropping of the day", "SELECT count(*) = 600 FROM events").await;
+    assert!(metrics(&state).await.contains("signalbox_retention_partitions_dropped_total 1"));
+    writer.stop().await;
+    state.stop().await;
+}
+
+#[tokio::test]
 async fn a_log_that_nobody_wrote_to_for_long_becomes_empty_and_goes_on_where_it_was() {
     let database = database().await;
     let pool = pool(&database).await;
