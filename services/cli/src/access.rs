@@ -64,8 +64,9 @@ pub(crate) fn sign(args: TokenArgs, output: &mut Output) -> Result<(), Error> {
         ttl: time::Duration::seconds(args.ttl.into()),
     };
     let at = now();
-    let token =
-        Keys::new(&TokenConfig::secret(secret)).and_then(|keys| keys.issue(&request, at)).map_err(Error::Sign)?;
+    let token = Keys::new(&TokenConfig::secret(secret))
+        .and_then(|keys| keys.issue(&request, at))
+        .map_err(Error::Sign)?;
     print(TokenView { token, expires_at: rfc3339(Some(&timestamp(at + request.ttl))) }, args.ttl, output)
 }
 

@@ -216,6 +216,6 @@ async fn delete(
     }
     match failures.first() {
         None => Ok(()),
-        Some(exit) => Err(Error::Deletions { failed: failures.len(), total, exit: *exit }),
+        Some(exit) => Err(Error::Deletions { failed: failures.len(), total, of: "agents", exit: *exit }),
     }
 }

@@ -1,8 +1,11 @@
 //! What can be asked on the command line. It must not know how it is carried out.
 
 pub(crate) mod agents;
+pub(crate) mod apply;
+pub(crate) mod catalog;
 pub(crate) mod command;
 pub(crate) mod events;
+pub(crate) mod resource;
 pub(crate) mod token;
 pub(crate) mod value;
 
@@ -12,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit;
 
-/// Watch and steer the agents of a Signalbox.
+/// Watch and steer the agents of a Signalbox, and keep its resources.
 #[derive(Debug, Parser)]
 #[command(name = "signalbox", version, propagate_version = true, after_long_help = exit::help())]
 #[command(disable_help_subcommand = true, arg_required_else_help = true)]
@@ -66,11 +69,25 @@ pub(crate) enum Topic {
     /// Events: follow the log, and publish to it.
     #[command(subcommand, visible_alias = "event")]
     Events(events::EventsCommand),
+    /// Resources, such as incidents, cases and runs: create, read, list, change and delete them.
+    #[command(subcommand, visible_alias = "resources")]
+    Resource(resource::ResourceCommand),
+    /// Apply a file of operations on resources and events, one JSON object a line.
+    Apply(apply::ApplyArgs),
+    /// The catalog: what kinds of resources and types of events there are, and kinds of your own.
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// Make a token, and print it alone.
     Token(token::TokenArgs),
     /// Say whose token is presented, and what it allows.
     Whoami,
-    /// Print a script that completes this program's command lines in a shell.
+    /// Print a script that completes this program's command lines in a shell, built-in kinds and types of events
+    /// among them.
+    #[command(after_long_help = "\
+Examples:
+  source <(signalbox completions bash)
+  signalbox completions zsh > ~/.zfunc/_signalbox
+  signalbox completions fish > ~/.config/fish/completions/signalbox.fish")]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,

@@ -1,13 +1,15 @@
 //! The connection to the state service: who calls, how long a call may take, and what a failure means. It must
 //! not know what is asked.
 
+mod again;
 mod credential;
 
 use std::{future::Future, time::Duration};
 
 use signalbox_proto::v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
-    command_service_client::CommandServiceClient, event_service_client::EventServiceClient,
+    catalog_service_client::CatalogServiceClient, command_service_client::CommandServiceClient,
+    event_service_client::EventServiceClient, resource_service_client::ResourceServiceClient,
     watch_service_client::WatchServiceClient,
 };
 use tonic::{
@@ -19,6 +21,7 @@ use tonic::{
 
 use crate::{args::GlobalArgs, error::Error};
 
+pub(crate) use again::retry_after;
 pub(crate) use credential::{Credential, read_secret};
 
 /// How long making a connection may take, unless calls may take less.
@@ -77,6 +80,18 @@ impl Client {
 
     pub(crate) fn commands(&self) -> CommandServiceClient<Transport> {
         CommandServiceClient::new(self.transport.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    pub(crate) fn resources(&self) -> ResourceServiceClient<Transport> {
+        ResourceServiceClient::new(self.transport.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+    }
+
+    pub(crate) fn catalog(&self) -> CatalogServiceClient<Transport> {
+        CatalogServiceClient::new(self.transport.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(MESSAGE_LEN_MAX)
     }

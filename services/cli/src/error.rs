@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use crate::exit::Exit;
 
-pub(crate) use report::report;
+pub(crate) use report::{code_name, code_of, report};
 
 /// Why nothing, or not everything, was done.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +47,10 @@ pub(crate) enum Error {
         "stopped at line {line}: {published} lines were published, and these are not confirmed: {unconfirmed}"
     )]
     PublishStopped { line: u64, published: u64, unconfirmed: String, source: Box<Self> },
-    #[error("{failed} of {total} agents could not be deleted")]
-    Deletions { failed: usize, total: usize, exit: Exit },
+    #[error("stopped at line {line}, which may or may not be applied; before it {applied} were")]
+    ApplyStopped { line: u64, applied: u64, source: Box<Self> },
+    #[error("{failed} of {total} {of} could not be deleted")]
+    Deletions { failed: usize, total: usize, of: &'static str, exit: Exit },
     #[error("command {command_id} {what}")]
     Execution { command_id: String, what: String, exit: Exit },
     #[error("interrupted")]
@@ -71,9 +73,17 @@ impl Error {
             Self::CursorGone { .. } => Exit::CursorGone,
             Self::Sign(_) => Exit::Usage,
             Self::LinesRefused { .. } => Exit::LinesRefused,
-            Self::PublishStopped { source, .. } => source.exit(),
+            Self::PublishStopped { source, .. } | Self::ApplyStopped { source, .. } => source.exit(),
             Self::Deletions { exit, .. } | Self::Execution { exit, .. } => *exit,
             Self::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// What kept the rest of a file from being sent.
+    fn stopped_by(&self) -> Option<&Self> {
+        match self {
+            Self::PublishStopped { source, .. } | Self::ApplyStopped { source, .. } => Some(source),
+            _ => None,
         }
     }
 
@@ -104,6 +114,10 @@ impl Error {
                 "this program does not speak TLS; use a tunnel or a proxy on this machine".into()
             }
             Self::PublishStopped { source, .. } => return source.remedy(),
+            Self::ApplyStopped { source, .. } => {
+                let again = "to go on, apply the same file again: what was applied stays as it is";
+                source.remedy().map_or_else(|| again.into(), |remedy| format!("{remedy}; {again}"))
+            }
             _ => return None,
         })
     }

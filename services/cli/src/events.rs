@@ -3,6 +3,8 @@
 mod lines;
 mod publish;
 
+pub(crate) use publish::without_place;
+
 use signalbox_proto::v1::{Cursor, Event, ReadRequest};
 use signalbox_telemetry::now;
 
@@ -16,7 +18,7 @@ use crate::{
     follow::Follow,
     output::{
         Output,
-        event::{EventView, event_line},
+        event::{EventView, delta_line, event_line},
         note, plain,
     },
 };
@@ -40,20 +42,27 @@ async fn tail(client: Client, args: TailArgs, output: &mut Output) -> Result<(),
             ));
         }
     }
-    let after = match args.since {
-        Some(since) => Some(cursor_before(&client, since).await?),
-        None => args.cursor.clone(),
+    let after = match (args.since, &args.cursor) {
+        (Some(since), _) => Some(cursor_before(&client, Some(since)).await?),
+        (None, Some(cursor)) => Some(cursor.clone()),
+        (None, None) if args.no_follow => Some(cursor_before(&client, None).await?),
+        (None, None) => None,
     };
     let mut follow = Follow::start(client, after).await?;
+    let end = if args.no_follow { follow.head() } else { u64::MAX };
     note(format_args!("following the log after {}", plain(&follow.after().to_string())));
     let mut left = args.count.unwrap_or(u64::MAX);
-    loop {
+    while follow.after().revision < end {
         let batch = follow.next_for_reader().await?;
-        for event in batch.events.iter().filter(|event| is_meant(&args, event)) {
+        let asked = batch.events.iter().filter(|event| event.revision <= end && is_meant(&args, event));
+        for event in asked {
             if output.is_json() {
                 output.json_line(&EventView::new(event, &batch.cursor(event)))?;
             } else {
                 output.text(event_line(event))?;
+                if let Some(delta) = delta_line(event).filter(|_| args.delta) {
+                    output.text(delta)?;
+                }
             }
             left -= 1;
             if left == 0 {
@@ -61,27 +70,30 @@ async fn tail(client: Client, args: TailArgs, output: &mut Output) -> Result<(),
             }
         }
     }
+    Ok(())
 }
 
 fn is_meant(args: &TailArgs, event: &Event) -> bool {
+    let has = |(name, values): &(String, Vec<String>)| {
+        event
+            .attributes
+            .get(name)
+            .is_some_and(|given| given.values.iter().any(|value| values.contains(value)))
+    };
+    // Of an attribute that was named twice, either's values will do.
+    let one_of = |(name, _): &(String, Vec<String>)| {
+        args.attributes.iter().any(|filter| filter.0 == *name && has(filter))
+    };
     (args.types.is_empty() || args.types.iter().any(|pattern| pattern.matches(&event.r#type)))
         && (args.agents.is_empty() || args.agents.contains(&event.agent_id))
+        && (args.subjects.is_empty() || args.subjects.contains(&event.subject))
+        && args.attributes.iter().all(one_of)
 }
 
-/// The cursor after which the log has what was committed since then.
-async fn cursor_before(client: &Client, since: std::time::Duration) -> Result<Cursor, Error> {
+/// The cursor after which the log has what was committed since then; all that it has, where that is not said.
+async fn cursor_before(client: &Client, since: Option<std::time::Duration>) -> Result<Cursor, Error> {
     const WHAT: &str = "find where to begin in the log";
-    let too_long = || Error::Input {
-        field: "--since".into(),
-        expected: "a time after 1970".into(),
-        got: humantime::format_duration(since).to_string(),
-    };
-    let ago = time::Duration::try_from(since).map_err(|_| too_long())?;
-    let at = now().checked_sub(ago).ok_or_else(too_long)?;
-    let since_ms = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|_| too_long())?;
-    if since_ms <= 0 {
-        return Err(too_long());
-    }
+    let since_ms = since.map(moment_before).transpose()?.unwrap_or_default();
     // The first event is enough: the log is followed from it on.
     let request = ReadRequest { tenant_id: String::new(), after: None, limit: 1, since_ms };
     let read = client.call(WHAT, client.watch().read(request)).await?;
@@ -93,19 +105,59 @@ async fn cursor_before(client: &Client, since: std::time::Duration) -> Result<Cu
     Ok(cursor)
 }
 
+/// The moment so long ago, in milliseconds since 1970.
+fn moment_before(since: std::time::Duration) -> Result<i64, Error> {
+    let too_long = || Error::Input {
+        field: "--since".into(),
+        expected: "a time after 1970".into(),
+        got: humantime::format_duration(since).to_string(),
+    };
+    let ago = time::Duration::try_from(since).map_err(|_| too_long())?;
+    let at = now().checked_sub(ago).ok_or_else(too_long)?;
+    let since_ms = i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map_err(|_| too_long())?;
+    if since_ms > 0 { Ok(since_ms) } else { Err(too_long()) }
+}
+
 #[cfg(test)]
 mod tests {
+    use signalbox_proto::v1::AttributeValues;
+
     use super::*;
+
+    use clap::Parser as _;
+
+    use crate::args::{Cli, Topic};
+
+    fn parsed(line: &str) -> TailArgs {
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Topic::Events(EventsCommand::Tail(args)) = cli.topic else { panic!("no tail: {line}") };
+        args
+    }
+
+    #[test]
+    fn an_event_is_meant_when_it_is_about_one_and_has_every_attribute() {
+        let args = parsed(
+            "signalbox events tail -s inc_1 --attribute severity=HIGH,LOW --attribute region=eu --attribute region=us",
+        );
+        let event = |subject: &str, attributes: &[(&str, &str)]| Event {
+            subject: subject.into(),
+            attributes: attributes
+                .iter()
+                .map(|&(name, value)| {
+                    (name.to_owned(), AttributeValues { values: vec!["x".into(), value.into()] })
+                })
+                .collect(),
+            ..Event::default()
+        };
+        assert!(is_meant(&args, &event("inc_1", &[("severity", "LOW"), ("region", "us")])));
+        assert!(!is_meant(&args, &event("inc_2", &[("severity", "LOW"), ("region", "us")])));
+        assert!(!is_meant(&args, &event("inc_1", &[("severity", "MEDIUM"), ("region", "us")])));
+        assert!(!is_meant(&args, &event("inc_1", &[("severity", "LOW")])));
+    }
 
     #[test]
     fn an_event_is_meant_when_its_type_and_its_agent_are() {
-        let args = TailArgs {
-            types: vec!["agent.*".parse().unwrap(), "log.line".parse().unwrap()],
-            agents: vec!["web-1".into()],
-            cursor: None,
-            since: None,
-            count: None,
-        };
+        let args = parsed("signalbox events tail -t agent.* -t log.line -a web-1");
         let event = |event_type: &str, agent_id: &str| Event {
             r#type: event_type.into(),
             agent_id: agent_id.into(),
@@ -115,7 +167,7 @@ mod tests {
         assert!(is_meant(&args, &event("log.line", "web-1")));
         assert!(!is_meant(&args, &event("agent.created", "web-2")));
         assert!(!is_meant(&args, &event("command.issued", "web-1")));
-        let all = TailArgs { types: Vec::new(), agents: Vec::new(), ..args };
+        let all = parsed("signalbox events tail");
         assert!(is_meant(&all, &event("command.issued", "")));
     }
 }

@@ -58,7 +58,9 @@ impl Exit {
             }
             Self::Conflict => "it exists already, has changed meanwhile, or its state does not allow this",
             Self::CursorGone => "the log no longer has what comes after the cursor",
-            Self::LinesRefused => "some lines were refused and the others were published",
+            Self::LinesRefused => {
+                "some lines of a file were refused; without --stop-on-error, the others were not"
+            }
             Self::Interrupted => "ended by Ctrl-C",
             Self::ReaderGone => "whoever read the output went away before its end",
         }

@@ -29,6 +29,8 @@ pub(crate) struct Follow {
     client: Client,
     /// Everything up to here was handed out.
     after: Cursor,
+    /// What the newest revision was when it began.
+    head: u64,
     stream: Option<Stream>,
     backoff: ExponentialBackoff,
 }
@@ -67,12 +69,12 @@ impl Follow {
     /// Begins to follow the log after a cursor, or from its head on. A failure here is final: whoever asked is
     /// still there to be told.
     pub(crate) async fn start(client: Client, after: Option<Cursor>) -> Result<Self, Error> {
-        let (stream, started) = open(&client, after).await.map_err(|broken| match broken {
+        let (stream, started, head) = open(&client, after).await.map_err(|broken| match broken {
             Broken::Ended(error) => error,
             Broken::Lost(status) => client.refused(WHAT, *status),
             Broken::Silent => client.silent(WHAT),
         })?;
-        Ok(Self { client, after: started, stream: Some(stream), backoff: backoff() })
+        Ok(Self { client, after: started, head, stream: Some(stream), backoff: backoff() })
     }
 
     /// Follows a log that had not begun a moment ago, from its beginning.
@@ -88,6 +90,11 @@ impl Follow {
     /// Up to where the log was handed out.
     pub(crate) const fn after(&self) -> &Cursor {
         &self.after
+    }
+
+    /// What the newest revision was when it began.
+    pub(crate) const fn head(&self) -> u64 {
+        self.head
     }
 
     /// The next events, for somebody who reads standard output: an error when nobody does any more.
@@ -116,7 +123,7 @@ impl Follow {
     }
 
     async fn resume(&mut self) -> Result<(), Broken> {
-        let (stream, started) = open(&self.client, Some(self.after.clone())).await?;
+        let (stream, started, _) = open(&self.client, Some(self.after.clone())).await?;
         self.is_of_this_log(&started)?;
         if started != self.after {
             return Err(lost(format!("the server resumes after {started} instead of {}", self.after)));
@@ -183,8 +190,8 @@ impl Follow {
     }
 }
 
-/// Opens a stream, and waits for where it begins.
-async fn open(client: &Client, after: Option<Cursor>) -> Result<(Stream, Cursor), Broken> {
+/// Opens a stream, and waits for where it begins and where the log ends.
+async fn open(client: &Client, after: Option<Cursor>) -> Result<(Stream, Cursor, u64), Broken> {
     let (requests, outbox) = mpsc::channel(1);
     let add = AddTenant { tenant_id: String::new(), after, metrics: false };
     let add = WatchRequest { request: Some(watch_request::Request::Add(add)) };
@@ -197,8 +204,8 @@ async fn open(client: &Client, after: Option<Cursor>) -> Result<(Stream, Cursor)
         };
         loop {
             match receive(client, &mut stream).await? {
-                Some(Response::Started(WatchStarted { after: Some(after), .. })) => {
-                    return Ok((stream, after));
+                Some(Response::Started(WatchStarted { after: Some(after), head, .. })) => {
+                    return Ok((stream, after, head));
                 }
                 Some(Response::Started(_)) => {
                     return Err(Broken::Ended(Error::Answer { what: WHAT.into(), problem: "has no cursor" }));

@@ -5,15 +5,19 @@
 
 mod access;
 mod agents;
+mod apply;
 mod args;
+mod catalog;
 mod client;
 mod command;
+mod completions;
 mod error;
 mod events;
 mod exit;
 mod follow;
 mod input;
 mod output;
+mod resource;
 mod run;
 
 use std::process::ExitCode;

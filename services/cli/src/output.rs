@@ -4,6 +4,8 @@
 pub(crate) mod agent;
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod kind;
+pub(crate) mod resource;
 pub(crate) mod time;
 
 use std::{
@@ -145,7 +147,7 @@ pub(crate) fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
 }
 
 /// A table without lines, the form that both people and line-wise tools read.
-pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+pub(crate) fn table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = bare_table();
     table.set_header(header);
     table

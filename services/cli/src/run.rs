@@ -1,18 +1,18 @@
 //! Reads the command line, carries it out, and says how that ended. Ctrl-C ends everything.
 
-use std::io::{self, Write as _};
-
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{
-    access, agents,
+    access, agents, apply,
     args::{Cli, Topic},
+    catalog,
     client::Client,
-    command,
+    command, completions,
     error::{Error, report},
     events,
     exit::Exit,
     output::Output,
+    resource,
 };
 
 /// The whole program.
@@ -67,24 +67,20 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
     let Cli { topic, global } = cli;
     let mut output = Output::new(global.output);
     match topic {
-        Topic::Completions { shell } => completions(shell),
+        Topic::Completions { shell } => completions::print(shell),
         Topic::Token(args) if args.tenant.is_some() => access::sign(args, &mut output),
         Topic::Token(args) => access::issue(&Client::connect(&global).await?, args, &mut output).await,
         Topic::Whoami => access::whoami(&Client::connect(&global).await?, &mut output).await,
         Topic::Agents(what) => agents::run(&global, what, &mut output).await,
         Topic::Command(what) => command::run(&global, what, &mut output).await,
         Topic::Events(what) => events::run(&global, what, &mut output).await,
+        Topic::Resource(what) => resource::run(&global, what, &mut output).await,
+        Topic::Apply(args) => apply::run(&global, args, &mut output).await,
+        Topic::Catalog(what) => catalog::run(&global, what, &mut output).await,
     }
 }
 
 async fn interrupted() -> Result<(), Error> {
     tokio::signal::ctrl_c().await.map_err(Error::Start)?;
     Err(Error::Interrupted)
-}
-
-/// Prints the completion script. It is collected first, because its generator cannot fail to write.
-fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "signalbox", &mut script);
-    io::stdout().lock().write_all(&script).map_err(Error::Write)
 }

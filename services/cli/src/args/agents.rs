@@ -32,7 +32,7 @@ pub(crate) enum AgentsCommand {
         #[arg(required = true, value_name = "AGENT")]
         agents: Vec<String>,
         /// Why, for the log.
-        #[arg(long, default_value_t)]
+        #[arg(long, default_value_t, hide_default_value = true)]
         reason: String,
     },
 }
@@ -41,7 +41,7 @@ pub(crate) enum AgentsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only agents with these labels: key=value terms joined by commas.
-    #[arg(short = 'l', long, value_name = "LABELS", default_value_t)]
+    #[arg(short = 'l', long, value_name = "LABELS", default_value_t, hide_default_value = true)]
     pub(crate) selector: String,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -54,10 +54,10 @@ pub(crate) struct CreateArgs {
     /// Its id: 1 to 128 characters of A-Z a-z 0-9 . _ : - beginning with a letter or a digit.
     pub(crate) agent: String,
     /// A name for people; the id when not given.
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, hide_default_value = true)]
     pub(crate) name: String,
     /// Which template or kind of program it is made from.
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, hide_default_value = true)]
     pub(crate) template: String,
     /// A label that selectors match; may be repeated.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]

@@ -36,7 +36,7 @@ pub(crate) enum CommandCommand {
         #[arg(value_name = "COMMAND_ID")]
         id: String,
         /// Why, for the log and the agent.
-        #[arg(long, default_value_t)]
+        #[arg(long, default_value_t, hide_default_value = true)]
         reason: String,
     },
 }
@@ -103,7 +103,7 @@ pub(crate) struct SendArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only commands for this agent.
-    #[arg(long, value_name = "AGENT", default_value_t)]
+    #[arg(long, value_name = "AGENT", default_value_t, hide_default_value = true)]
     pub(crate) agent: String,
     /// How many at most.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]

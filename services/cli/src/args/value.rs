@@ -1,7 +1,8 @@
-//! Values on the command line: times, labels, settings and patterns.
+//! Values on the command line: times, labels, settings, attributes, patterns and names of the catalog.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::BTreeSet, ffi::OsStr, str::FromStr, sync::LazyLock, time::Duration};
 
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use serde_json::Value;
 
 /// Times that a call may take.
@@ -57,6 +58,58 @@ pub(crate) fn setting(text: &str) -> Result<(String, Value), String> {
     let (key, value) = label(text)?;
     let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
     Ok((key, value))
+}
+
+/// Reads an attribute with the values of which one is meant: `severity=HIGH,CRITICAL`.
+pub(crate) fn attribute(text: &str) -> Result<(String, Vec<String>), String> {
+    match label(text) {
+        Ok((name, values)) if values.split(',').all(|value| !value.is_empty()) => {
+            Ok((name, values.split(',').map(str::to_owned).collect()))
+        }
+        _ => Err("expected attribute=value,value".into()),
+    }
+}
+
+/// Takes any name of a kind, and lets shells complete the built-in ones.
+pub(crate) fn kind() -> Suggesting<StringValueParser> {
+    let names = || signalbox_catalog::kinds().map(|kind| kind.name.as_str()).collect();
+    Suggesting { parser: StringValueParser::new(), names }
+}
+
+/// Takes any pattern, and lets shells complete the built-in types and their groups.
+pub(crate) fn pattern() -> impl TypedValueParser<Value = Pattern> {
+    static GROUPS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        signalbox_catalog::event_types().map(|event_type| format!("{}.*", event_type.kind())).collect()
+    });
+    let names = || {
+        let types = signalbox_catalog::event_types().map(|event_type| event_type.name);
+        types.chain(GROUPS.iter().map(String::as_str)).collect()
+    };
+    Suggesting { parser: StringValueParser::new().try_map(|text| text.parse()), names }
+}
+
+/// Reads what its parser reads, and suggests some of it to shells.
+#[derive(Debug, Clone)]
+pub(crate) struct Suggesting<P> {
+    parser: P,
+    names: fn() -> BTreeSet<&'static str>,
+}
+
+impl<P: TypedValueParser> TypedValueParser for Suggesting<P> {
+    type Value = P::Value;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        self.parser.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new((self.names)().into_iter().map(PossibleValue::new)))
+    }
 }
 
 /// Which types of events are meant.
@@ -136,6 +189,16 @@ mod tests {
         assert_eq!(label("tier=a=b"), Ok(("tier".into(), "a=b".into())));
         assert_eq!(label("tier="), Ok(("tier".into(), String::new())));
         assert!(label("tier").is_err() && label("=x").is_err());
+    }
+
+    #[test]
+    fn an_attribute_has_a_name_and_values() {
+        let values = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
+        assert_eq!(attribute("severity=HIGH,LOW"), Ok(("severity".into(), values(&["HIGH", "LOW"]))));
+        assert_eq!(attribute("type=a=b"), Ok(("type".into(), values(&["a=b"]))));
+        for bad in ["severity", "severity=", "severity=HIGH,", "=HIGH", ""] {
+            assert!(attribute(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

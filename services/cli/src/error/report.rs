@@ -22,7 +22,7 @@ pub(crate) fn report(error: &Error) {
 
 fn describe(error: &Error) -> String {
     let mut text = format!("{} {}", "error:".red().bold(), headline(error));
-    if let Error::PublishStopped { source, .. } = error {
+    if let Some(source) = error.stopped_by() {
         write!(text, ": {}", headline(source)).expect(INFALLIBLE);
         details(&mut text, source);
     }
@@ -42,7 +42,7 @@ fn headline(error: &Error) -> String {
         write!(text, ": {} ({})", output::plain(message), code_name(status.code())).expect(INFALLIBLE);
     }
     // What stopped the publishing has a headline of its own.
-    let mut source = if matches!(error, Error::PublishStopped { .. }) { None } else { error.source() };
+    let mut source = if error.stopped_by().is_some() { None } else { error.source() };
     let mut said = text.clone();
     while let Some(cause) = source {
         let cause_text = output::plain(&cause.to_string()).into_owned();
@@ -107,6 +107,11 @@ pub(crate) const fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// The code of a canonical name; that of a defect where there is none of the name.
+pub(crate) fn code_of(name: &str) -> Code {
+    (0..=16).map(Code::from_i32).find(|code| code_name(*code) == name).unwrap_or(Code::Internal)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -144,6 +149,14 @@ mod tests {
         let text = shown(&refused(Status::not_found("gone\u{1b}]0;owned\u{7}\nerror: more")));
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         assert_eq!(text.lines().count(), 1, "{text:?}");
+    }
+
+    #[test]
+    fn a_code_is_found_by_its_name() {
+        for code in (0..=16).map(Code::from_i32) {
+            assert_eq!(code_of(code_name(code)), code);
+        }
+        assert_eq!(code_of("NO_SUCH_CODE"), Code::Internal);
     }
 
     #[test]

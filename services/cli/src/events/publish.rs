@@ -1,9 +1,6 @@
 //! Publishes lines of events in batches, and tells which lines were refused. A batch whose fate is not known is
 //! sent again under the same key, so that it has its effect once.
 
-use std::time::Duration;
-
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::Serialize;
 use signalbox_proto::v1::{EventInput, PublishRequest, PublishResult};
 use tokio::sync::mpsc;
@@ -21,10 +18,6 @@ use crate::{
 const BATCH_LEN_MAX: usize = 100;
 /// Most bytes of text in a batch: well within what the servers take in one message.
 const BATCH_BYTES_MAX: usize = 2 << 20;
-/// How often a batch is sent again that the server could not take.
-const RETRIES_MAX: usize = 5;
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const WHAT: &str = "publish events";
 
 /// What became of a line, in JSON.
@@ -139,25 +132,13 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    /// Sends a batch, again and again as long as that may help.
     async fn send(&self, events: Vec<EventInput>) -> Result<Vec<PublishResult>, Error> {
         let request = PublishRequest { events, idempotency_key: idempotency_key() };
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(BACKOFF_MIN)
-            .with_max_delay(BACKOFF_MAX)
-            .with_max_times(RETRIES_MAX)
-            .with_jitter()
-            .build();
-        loop {
-            let error = match self.client.call(WHAT, self.client.events().publish(request.clone())).await {
-                Ok(answer) => return Ok(answer.results),
-                Err(error) => error,
-            };
-            let (Some(asked), Some(wait)) = (retry_after(&error), waits.next()) else { return Err(error) };
-            let wait = wait.max(asked.min(BACKOFF_MAX));
-            note(format_args!("{error}; trying again in {:.1}s", wait.as_secs_f64()));
-            tokio::time::sleep(wait).await;
-        }
+        let call = || {
+            let (mut events, request) = (self.client.events(), request.clone());
+            async move { events.publish(request).await }
+        };
+        Ok(self.client.call_again(WHAT, |text| note(text), call).await?.results)
     }
 
     fn accept(&mut self, line: u64, revision: u64) -> Result<(), Error> {
@@ -191,7 +172,7 @@ impl Publisher<'_> {
 }
 
 /// Without the place in the batch, `events[1].`: it is the line that people know.
-fn without_place(error: &str) -> &str {
+pub(crate) fn without_place(error: &str) -> &str {
     place(error).map_or(error, |(_, rest)| rest)
 }
 
@@ -210,25 +191,6 @@ fn culprit(error: &Error, len: usize) -> Option<(usize, String)> {
     let violations = status.get_details_bad_request()?.field_violations;
     let at = violations.iter().find_map(|violation| place(&violation.field).map(|(at, _)| at))?;
     (at < len).then(|| (at, status.message().to_owned()))
-}
-
-/// How long the server asks to wait before another attempt; `None` when another would not help.
-fn retry_after(error: &Error) -> Option<Duration> {
-    match error {
-        Error::NoAnswer { .. } => Some(Duration::ZERO),
-        Error::Refused { status, .. } => {
-            // A connection that breaks during a call has one of several codes, and a source.
-            let is_broken = std::error::Error::source(&**status).is_some();
-            let may_help = matches!(
-                status.code(),
-                Code::Unavailable | Code::ResourceExhausted | Code::Cancelled | Code::Unknown
-            );
-            (may_help || is_broken).then(|| {
-                status.get_details_retry_info().and_then(|info| info.retry_delay).unwrap_or_default()
-            })
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

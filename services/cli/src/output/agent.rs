@@ -152,12 +152,15 @@ pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
-/// The colour in which a status, a connectivity or an execution's state is shown, by its word.
+/// The colour in which a status, a connectivity, a state or a severity is shown, by its word.
 pub(crate) fn color_of(word: &str) -> Option<Color> {
-    Some(match word {
-        "active" | "connected" | "SUCCEEDED" => Color::Green,
-        "pending" | "stopping" | "disconnected" | "UNKNOWN" | "CANCELED" | "EXPIRED" => Color::Yellow,
-        "failed" | "lost" | "FAILED" | "REJECTED" | "TIMED_OUT" => Color::Red,
+    Some(match word.to_ascii_lowercase().as_str() {
+        "active" | "connected" | "succeeded" | "resolved" | "completed" | "passed" | "approved" => {
+            Color::Green
+        }
+        "pending" | "stopping" | "disconnected" | "unknown" | "canceled" | "expired" | "medium"
+        | "pending_approval" | "investigating" | "in_progress" | "rolled_back" => Color::Yellow,
+        "failed" | "lost" | "rejected" | "timed_out" | "error" | "critical" | "high" => Color::Red,
         _ => return None,
     })
 }

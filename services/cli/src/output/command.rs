@@ -35,6 +35,8 @@ struct ExecutionView<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Value::is_null")]
     result: Value,
+    /// Lists may leave out a result that is large.
+    result_len: u32,
     #[serde(skip_serializing_if = "str::is_empty")]
     error: &'a str,
     updated_at: Option<String>,
@@ -61,6 +63,7 @@ impl<'a> From<&'a CommandExecution> for ExecutionView<'a> {
             agent_id: &execution.agent_id,
             state: execution.state().word(),
             result: json(&execution.result),
+            result_len: execution.result_len,
             error: &execution.error,
             updated_at: rfc3339(execution.updated_at.as_ref()),
             deliveries: execution.deliveries,

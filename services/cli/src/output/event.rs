@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use signalbox_proto::v1::{Cursor, Event};
+use signalbox_proto::v1::{Cursor, Event, ResourceDelta};
 
 use super::{
     agent::color_of,
     command::json,
-    plain, shortened,
+    plain,
+    resource::{attributes_view, values},
+    shortened,
     time::{clock, rfc3339},
 };
 
@@ -32,9 +34,26 @@ pub(crate) struct EventView<'a> {
     time: Option<String>,
     committed_at: Option<String>,
     traceparent: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<&'a str, &'a [String]>,
     data: Value,
+    delta: Option<DeltaView<'a>>,
+}
+
+/// What a change did to a resource, in JSON.
+#[derive(Serialize)]
+struct DeltaView<'a> {
+    kind: &'a str,
+    id: &'a str,
+    version: u64,
+    fields: Value,
+    deleted: bool,
+}
+
+impl<'a> From<&'a ResourceDelta> for DeltaView<'a> {
+    fn from(delta: &'a ResourceDelta) -> Self {
+        let ResourceDelta { kind, id, version, fields, deleted } = delta;
+        Self { kind, id, version: *version, fields: json(fields), deleted: *deleted }
+    }
 }
 
 impl<'a> EventView<'a> {
@@ -50,12 +69,9 @@ impl<'a> EventView<'a> {
             time: rfc3339(event.time.as_ref()),
             committed_at: rfc3339(event.committed_at.as_ref()),
             traceparent: &event.traceparent,
-            attributes: event
-                .attributes
-                .iter()
-                .map(|(name, values)| (name.as_str(), values.values.as_slice()))
-                .collect(),
+            attributes: attributes_view(&event.attributes),
             data: json(&event.data),
+            delta: event.delta.as_ref().map(DeltaView::from),
         }
     }
 }
@@ -67,8 +83,19 @@ pub(crate) fn event_line(event: &Event) -> String {
         Value::Object(data) => data,
         other => Map::from_iter([("data".to_owned(), other)]),
     };
-    let summary = Summary { data: &data };
-    line(&clock(event.time.as_ref()), &event.r#type, about, &summary.of(&event.r#type, &event.data))
+    let severity = plain(&values(&event.attributes, "severity")).into_owned();
+    let severity = if severity.is_empty() { severity } else { format!("{} ", colored(&severity)) };
+    let summary = Summary { data: &data }.of(&event.r#type, &event.data);
+    line(&clock(event.time.as_ref()), &event.r#type, about, &format!("{severity}{summary}"))
+}
+
+/// What an event did to a resource, in one line; `None` when it is not the first of a change of one.
+pub(crate) fn delta_line(event: &Event) -> Option<String> {
+    let ResourceDelta { kind, id, version, fields, deleted } = event.delta.as_ref()?;
+    let done = if *deleted { "deleted".into() } else { String::from_utf8_lossy(fields) };
+    let done = shortened(&plain(&done), SUMMARY_CHARS_MAX).into_owned();
+    let about = format!("{} {} version {version}:", plain(kind), plain(id));
+    Some(format!("  {} {done}", about.dimmed()))
 }
 
 /// What an agent is when one begins to watch it, in the form of an event's line.
@@ -111,6 +138,9 @@ impl Summary<'_> {
                 format!("{} by {}{reason}", self.text("command"), self.text("requested_by"))
             }
             "log.line" => format!("[{}] {}", self.text("category"), self.text("message")),
+            _ if self.data.get("changes").is_some_and(Value::is_object) => {
+                format!("{} by {}", self.changes(), self.text("updated_by"))
+            }
             _ => shortened(&plain(&String::from_utf8_lossy(document)), SUMMARY_CHARS_MAX).into_owned(),
         }
     }
@@ -204,6 +234,10 @@ mod tests {
             shown("command.cancel_requested", r#"{"command":"stop","requested_by":"ann","reason":"enough"}"#),
             shown("log.line", r#"{"category":"agent","message":"a\nb\u001b[31m"}"#),
             shown("honeytoken.touched", r#"{"token":"t-1"}"#),
+            shown(
+                "incident.updated",
+                r#"{"incident_id":"inc_1","changes":{"status":{"old":"OPEN","new":"RESOLVED"}},"updated_by":"ann"}"#,
+            ),
             shown("odd.thing", "[1]"),
             shown("odd.thing", ""),
         ];
@@ -234,8 +268,21 @@ mod tests {
             time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
             data: r#"{"incident":{"id":"inc_1"}}"#.into(),
             attributes: [("severity".to_owned(), severity)].into(),
+            delta: Some(ResourceDelta {
+                kind: "incident".into(),
+                id: "inc_1".into(),
+                version: 1,
+                fields: "{\"type\":\"out\u{9b}age\"}".into(),
+                deleted: false,
+            }),
             ..Event::default()
         };
+        let line = delta_line(&event).unwrap();
+        assert_eq!(
+            anstream::adapter::strip_str(&line).to_string(),
+            r#"  incident inc_1 version 1: {"type":"out\u{9b}age"}"#
+        );
+        assert!(anstream::adapter::strip_str(&event_line(&event)).to_string().contains("  HIGH {"), "{line}");
         let cursor = Cursor { epoch: "e".into(), revision: 7 };
         insta::assert_json_snapshot!(EventView::new(&event, &cursor));
     }

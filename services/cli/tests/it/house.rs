@@ -2,8 +2,10 @@
 
 mod access_service;
 mod agent_service;
+mod catalog_service;
 mod command_service;
 mod event_service;
+mod resource_service;
 mod watch_service;
 
 use std::{
@@ -15,10 +17,11 @@ use std::{
 
 use serde_json::Value;
 use signalbox_proto::v1::{
-    Agent, AgentStatus, Command, Connectivity, Cursor, Event, IssueCommandRequest, PublishRequest,
-    UpdateAgentRequest, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
+    Agent, AgentStatus, Command, Connectivity, Cursor, Event, IssueCommandRequest, Kind, PublishRequest,
+    Resource, UpdateAgentRequest, access_service_server::AccessServiceServer,
+    agent_service_server::AgentServiceServer, catalog_service_server::CatalogServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
-    watch_service_server::WatchServiceServer,
+    resource_service_server::ResourceServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -27,6 +30,8 @@ use tonic::{Request, Status, transport::Server};
 pub(crate) const EPOCH: &str = "0190c1a2-7b3c-7def-8123-456789abcdef";
 /// Of another log.
 pub(crate) const OTHER_EPOCH: &str = "0191c1a2-7b3c-7def-8123-456789abcdef";
+/// When everything happens.
+const MOMENT: prost_types::Timestamp = prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 };
 pub(crate) const ADMIN_TOKEN: &str = "admins-token";
 pub(crate) const VIEWER_TOKEN: &str = "viewers-token";
 
@@ -40,6 +45,11 @@ pub(crate) struct State {
     pub(crate) log: Vec<Event>,
     pub(crate) agents: BTreeMap<String, Agent>,
     pub(crate) commands: Vec<Command>,
+    pub(crate) resources: BTreeMap<(String, String), Resource>,
+    /// The kinds of the tenant's own.
+    pub(crate) kinds: BTreeMap<String, Kind>,
+    /// What was answered under which key, as long as that is remembered.
+    pub(crate) answers: BTreeMap<String, resource_service::Answered>,
     /// Most agents or commands on a page, whatever is asked for.
     pub(crate) page_size_max: usize,
     /// What happens after each page.
@@ -52,6 +62,8 @@ pub(crate) struct State {
     pub(crate) is_mute: bool,
     /// How the next batches are refused as a whole, and whether they are published all the same.
     pub(crate) publish_failures: VecDeque<(Status, bool)>,
+    /// How the next changes of resources are refused, and whether they are made all the same.
+    pub(crate) resource_failures: VecDeque<(Status, bool)>,
     pub(crate) oldest: u64,
     /// Whether the tenant is so new that its log has no position yet.
     pub(crate) is_new: bool,
@@ -108,8 +120,8 @@ impl State {
             agent_id: agent_id.into(),
             source: "system".into(),
             actor: "system".into(),
-            time: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
-            committed_at: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
+            time: Some(MOMENT),
+            committed_at: Some(MOMENT),
             data: data.to_string().into(),
             change_end: revision,
             ..Event::default()
@@ -204,6 +216,8 @@ impl House {
         let router = Server::builder()
             .add_service(AccessServiceServer::with_interceptor(shared.clone(), authenticate))
             .add_service(AgentServiceServer::with_interceptor(shared.clone(), authenticate))
+            .add_service(CatalogServiceServer::with_interceptor(shared.clone(), authenticate))
+            .add_service(ResourceServiceServer::with_interceptor(shared.clone(), authenticate))
             .add_service(CommandServiceServer::with_interceptor(shared.clone(), authenticate))
             .add_service(EventServiceServer::with_interceptor(shared.clone(), authenticate))
             .add_service(WatchServiceServer::with_interceptor(shared.clone(), authenticate));

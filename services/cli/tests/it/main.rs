@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod agents;
+mod applying;
+mod catalog;
 mod commands;
 mod events;
 mod failures;
 mod house;
 mod program;
+mod resources;
 mod tokens;
