@@ -1,25 +1,19 @@
 //! An agent built on the SDK: it reports numbered events, carries out commands, and writes both down as it goes.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use secrecy::SecretString;
 use serde_json::json;
 use signalbox_agent::{
     Agent, BackoffConfig, Command, CommandError, Config, Connection, Handle, Handler, JsonObject, LogLine,
-    Rejection, Status,
+    NotAccepted, Receipt, Rejection, ReportError, Status,
 };
 use signalbox_proto::v1::{AgentStatus, EventInput, ResourceChange, resource_change::Change};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::sleep,
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(60);
 const TYPES: [&str; 3] = ["honeytoken.touched", "detection.triggered", "rule.triggered"];
 /// How long the reports at the end may take to be acknowledged.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Receipts that wait to be redeemed.
+const RECEIPTS_MAX: usize = 1024;
 /// Longest wait between two attempts to connect.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -79,29 +75,24 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
     let agent = Agent::open(config)?;
     let handle = agent.handle();
     let (reporting, stop) = (CancellationToken::new(), CancellationToken::new());
-    let reported = Arc::new(AtomicU64::new(0));
-    let mut work =
-        tokio::spawn(report(desk.clone(), handle.clone(), Arc::clone(&reported), reporting.clone()));
-    let notes = tokio::spawn(note(desk.clone(), handle.clone(), Arc::clone(&reported)));
-    let mut agent = tokio::spawn(agent.run(Arc::new(desk.clone()), stop.clone()));
+    let (receipts, given) = mpsc::channel(RECEIPTS_MAX);
+    let mut work = tokio::spawn(report(desk.clone(), handle.clone(), receipts, reporting.clone()));
+    let notes = tokio::spawn(note(desk.clone(), handle.connection(), given));
+    let mut agent = tokio::spawn(agent.run(Arc::new(desk), stop.clone()));
     let ended = tokio::select! {
-        ended = &mut agent => ended.context("the agent panicked")?,
+        ended = &mut agent => ended,
         _ = terminate.recv() => {
             reporting.cancel();
             // Waits where the buffer is full, and is not needed any more once the agent has ended.
-            tokio::select! {
-                reported = &mut work => reported.context("the reporter panicked")?,
-                () = sleep(FLUSH_TIMEOUT) => work.abort(),
+            if timeout(FLUSH_TIMEOUT, &mut work).await.is_err() {
+                work.abort();
             }
             stop.cancel();
-            agent.await.context("the agent panicked")?
+            agent.await
         }
     };
-    notes.abort();
-    if handle.unacknowledged() == 0 {
-        desk.acknowledged(reported.load(Ordering::Relaxed));
-    }
-    ended.context("the agent has ended")
+    notes.await.context("the notary panicked")?;
+    ended.context("the agent panicked")?.context("the agent has ended")
 }
 
 /// What every part of the worker writes with.
@@ -113,10 +104,6 @@ struct Desk {
 }
 
 impl Desk {
-    fn acknowledged(&self, number: u64) {
-        self.recorder.put(Record::Acknowledged { agent: self.agent.clone(), run: self.run, number });
-    }
-
     fn event(&self, number: u64) -> EventInput {
         let details = json!({"by": self.agent, "run": self.run, "number": number});
         let event_type = TYPES[usize::try_from(number).unwrap_or_default() % TYPES.len()];
@@ -154,26 +141,15 @@ fn number_of(command: &Command) -> Result<u64, String> {
 }
 
 /// Reports batches of numbered events, and now and then a line, a status and a step of a project.
-async fn report(desk: Desk, handle: Handle, reported: Arc<AtomicU64>, stop: CancellationToken) {
+async fn report(desk: Desk, handle: Handle, receipts: mpsc::Sender<(u64, Receipt)>, stop: CancellationToken) {
+    let mut last = 0;
     for batch in 0.. {
-        let first = reported.load(Ordering::Relaxed) + 1;
-        let last = first + batch % 3;
+        let first = last + 1;
+        last = first + batch % 3;
         desk.recorder.put(Record::Reported { agent: desk.agent.clone(), run: desk.run, first, last });
-        if handle.events((first..=last).map(|number| desk.event(number)).collect()).await.is_err() {
-            return;
-        }
-        reported.store(last, Ordering::Relaxed);
-        if batch % 7 == 0 {
-            let message = format!("batch {batch} of run {}", desk.run);
-            handle.log(LogLine { category: "monitor", message, data: JsonObject::new() }).await;
-        }
-        if batch % 25 == 0 {
-            let status = if batch % 50 == 0 { AgentStatus::Active } else { AgentStatus::Idle };
-            if handle.status(Status::new(status, "turn_of_work")).await.is_err() {
-                return;
-            }
-        }
-        if batch % 10 == 0 && handle.resources(vec![step(&desk, batch / 10)]).await.is_err() {
+        let reported = handle.events((first..=last).map(|number| desk.event(number)).collect()).await;
+        let Ok(receipt) = reported else { return };
+        if receipts.send((last, receipt)).await.is_err() || others(&desk, &handle, batch).await.is_err() {
             return;
         }
         tokio::select! {
@@ -181,6 +157,22 @@ async fn report(desk: Desk, handle: Handle, reported: Arc<AtomicU64>, stop: Canc
             () = sleep(PAUSE) => {}
         }
     }
+}
+
+/// What else there is to report with a batch.
+async fn others(desk: &Desk, handle: &Handle, batch: u64) -> Result<(), ReportError> {
+    if batch.is_multiple_of(7) {
+        let message = format!("batch {batch} of run {}", desk.run);
+        handle.log(LogLine { category: "monitor", message, data: JsonObject::new() }).await;
+    }
+    if batch.is_multiple_of(25) {
+        let status = if batch.is_multiple_of(50) { AgentStatus::Active } else { AgentStatus::Idle };
+        handle.status(Status::new(status, "turn_of_work")).await?;
+    }
+    if batch.is_multiple_of(10) {
+        handle.resources(vec![step(desk, batch / 10)]).await?;
+    }
+    Ok(())
 }
 
 /// The next step of the run's projects, of which each has a hundred.
@@ -195,35 +187,39 @@ fn step(desk: &Desk, step: u64) -> ResourceChange {
     ResourceChange { kind: "project".into(), id, change: Some(change) }
 }
 
-/// Writes down sessions, refusals, and up to which number everything is acknowledged.
-async fn note(desk: Desk, handle: Handle, reported: Arc<AtomicU64>) {
-    let (mut connection, mut refusals) = (handle.connection(), handle.refusals());
-    let mut acknowledged = 0;
+/// Writes down sessions, and what became of the events.
+async fn note(
+    desk: Desk,
+    mut connection: watch::Receiver<Connection>,
+    mut receipts: mpsc::Receiver<(u64, Receipt)>,
+) {
     connection.mark_changed();
-    loop {
-        let number = reported.load(Ordering::Relaxed);
-        tokio::select! {
-            changed = connection.changed() => {
-                if changed.is_err() {
-                    return;
+    let (agent, run) = (desk.agent.clone(), desk.run);
+    let events = async {
+        while let Some((number, receipt)) = receipts.recv().await {
+            match receipt.accepted().await {
+                // Where the server has it and the answer was lost, it is as good as answered: nothing is refused.
+                Ok(()) | Err(NotAccepted::Unsure) => {
+                    desk.recorder.put(Record::Acknowledged { agent: agent.clone(), run, number });
                 }
-                if let Connection::Connected { session_epoch: epoch } = *connection.borrow_and_update() {
-                    desk.recorder.put(Record::Session { agent: desk.agent.clone(), run: desk.run, epoch });
+                Err(NotAccepted::Ended) => return,
+                Err(refused) => {
+                    let message = refused.to_string();
+                    desk.recorder.put(Record::Refused { who: agent.clone(), message });
                 }
-            }
-            Ok(refusal) = refusals.recv() => {
-                if refusal.report == "events" {
-                    let message = format!("{}: {}", refusal.code, refusal.message);
-                    desk.recorder.put(Record::Refused { who: desk.agent.clone(), message });
-                }
-            }
-            () = handle.flushed() => {
-                if number > acknowledged {
-                    acknowledged = number;
-                    desk.acknowledged(number);
-                }
-                sleep(PAUSE).await;
             }
         }
+    };
+    let sessions = async {
+        while connection.changed().await.is_ok() {
+            if let Connection::Connected { session_epoch: epoch } = *connection.borrow_and_update() {
+                desk.recorder.put(Record::Session { agent: agent.clone(), run, epoch });
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = events => {}
+        () = sessions => {}
     }
 }

@@ -68,7 +68,7 @@ pub(crate) enum Order {
     Resume,
     /// To stand still while another run of it takes its place.
     Replace,
-    /// The one that was replaced goes on, and has to notice.
+    /// The one that was replaced goes on, and one of the two has to notice and end.
     Return,
 }
 
@@ -161,13 +161,28 @@ impl Keeper {
             }
             Order::Return => {
                 signal(self.former.as_ref(), Signal::SIGCONT);
-                let Some(mut former) = self.former.take() else { return };
-                if timeout(END_MAX, former.wait()).await.is_err() {
-                    let who = format!("{}, a former run", self.recipe.name);
-                    let what = "it did not notice that another took its place".into();
-                    self.recorder.put(Record::Behind { who, what });
-                    end(Some(former), Signal::SIGKILL).await;
-                }
+                self.settle().await;
+            }
+        }
+    }
+
+    /// Waits until one of two runs has noticed that the other holds its place. Usually that is the former; but where
+    /// its session was given up while it stood still, it connects again, and the later session is its own.
+    async fn settle(&mut self) {
+        let settled = async {
+            tokio::select! {
+                _ = ended(&mut self.former) => true,
+                _ = ended(&mut self.child) => false,
+            }
+        };
+        match timeout(END_MAX, settled).await {
+            Ok(true) => self.former = None,
+            Ok(false) => self.child = self.former.take(),
+            Err(_) => {
+                let who = format!("{}, two runs of it", self.recipe.name);
+                let what = "neither noticed that the other has its place".into();
+                self.recorder.put(Record::Behind { who, what });
+                end(self.former.take(), Signal::SIGKILL).await;
             }
         }
     }
