@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Throw the data and the secret of earlier runs away first
     #[arg(long)]
     fresh: bool,
-    /// Start neither the supervised program nor anything else that plays a fleet
+    /// Start neither the supervised program nor the simulated fleet
     #[arg(long)]
     no_demo: bool,
     /// Start everything on free ports with data of its own, drive an agent and two WebSocket clients

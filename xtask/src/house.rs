@@ -106,6 +106,24 @@ impl House {
         Ok(())
     }
 
+    /// Starts what plays a fleet: agents that do not exist, and the people who work with them.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start_simulator(&mut self) -> Result<()> {
+        let step = Step::start("simulated fleet");
+        let service = self.plan.service("simulator", "signalbox-agent", |command| {
+            command.arg("simulate");
+            command.env("SIGNALBOX_GRPC_URL", self.plan.addresses.grpc_url());
+            command.env("SIGNALBOX_TOKEN", &self.tokens.agent);
+            command.env("SIGNALBOX_ADMIN_TOKEN", &self.tokens.admin);
+        })?;
+        self.services.push(service);
+        step.done("tells stories of every kind");
+        Ok(())
+    }
+
     /// Waits until a process ends by itself, which none should. Returns which, with the end of its log.
     pub(crate) async fn broken(&mut self) -> anyhow::Error {
         let deaths = self.services.iter_mut().map(|service| Box::pin(service.died()));
@@ -147,6 +165,8 @@ impl House {
         self.plan.service("signalbox-state", "signalbox-state", |command| {
             command.arg("--listen").arg(addresses.grpc.to_string());
             command.arg("--metrics-listen").arg(addresses.state_metrics.to_string());
+            // The simulated fleet never tires: a week of it is enough to look at.
+            command.args(["--retention-age", "7d"]);
             command.env("SIGNALBOX_DATABASE_URL", database_url);
             command.env("SIGNALBOX_JWT_SECRET", jwt_secret);
         })

@@ -1,5 +1,5 @@
-//! What `dev` shows by itself: one agent that supervises a real program. Whatever else plays a fleet is
-//! started here, too.
+//! What `dev` shows by itself: one agent that supervises a real program, and a simulated fleet that tells
+//! stories of every kind.
 //!
 //! It must not know how agents work.
 
@@ -17,7 +17,8 @@ pub(super) const AGENT_ID: &str = "web-1";
 /// When the agent does not start or its program does not run.
 pub(super) async fn start(house: &mut House) -> Result<()> {
     let port = house.plan().addresses.web.port();
-    house.add_agent(AGENT_ID, &program(port)).await
+    house.add_agent(AGENT_ID, &program(port)).await?;
+    house.start_simulator()
 }
 
 /// A web server where Python has one, else a loop that every machine can run.

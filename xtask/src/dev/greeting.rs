@@ -35,6 +35,7 @@ fn text(house: &House, with_demo: bool) -> String {
     line("metrics", format!("http://{}/metrics  http://{}/metrics", addresses.edge, addresses.state_metrics));
     if with_demo {
         line(AGENT_ID, format!("supervised program; http://{} where Python is installed", addresses.web));
+        line("fleet", "simulated: incidents, cases, runs, a graph, … (without it: --no-demo)".to_owned());
     }
     line("tokens", format!("{dir}/env  (read it with `source {dir}/env`)"));
     line("logs", format!("{dir}/logs/"));
