@@ -8,6 +8,7 @@ pub mod feed;
 pub mod frame;
 pub mod interest;
 pub mod limits;
+pub mod places;
 pub mod server;
 pub mod session;
 pub mod upstream;

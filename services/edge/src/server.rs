@@ -24,8 +24,9 @@ use crate::{
     event::Event,
     feed::{Encode, Feeds},
     limits::{Policies, PolicyError},
+    places::Places,
     session::Shared,
-    upstream::{self, UpstreamConfig},
+    upstream::{self, Credentials, UpstreamConfig},
 };
 use connection::Door;
 use origin::ClientAddress;
@@ -33,6 +34,9 @@ use routes::Site;
 
 /// How long after the drain window connections may take to end.
 const CLOSE_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long the edge's own credential holds with which it counts places; it is made anew for each call.
+const OWN_TOKEN_TTL: Duration = Duration::from_secs(60);
 
 /// Why the edge could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +114,14 @@ impl Server {
         let calls = Calls::new(channel.clone(), keys.clone(), Duration::from_millis(config.call_timeout_ms));
         let upstream = UpstreamConfig {
             degraded_after: config.degraded_after,
-            ..UpstreamConfig::new(channel, keys.clone())
+            ..UpstreamConfig::new(channel.clone(), keys.clone())
         };
         let feeds = Feeds::start(config.feed(), upstream, encoders(), &feed_tasks, &stop);
         let health = feeds.upstream_health();
-        let shared = Shared::new(feeds, calls, keys, policies, config.timing(), config.logs(), drain.clone());
+        let credentials = Credentials::new(keys.clone(), OWN_TOKEN_TTL);
+        let places = Places::start(channel, credentials, &feed_tasks, &stop);
+        let (timing, logs) = (config.timing(), config.logs());
+        let shared = Shared::new(feeds, calls, keys, places, policies, timing, logs, drain.clone());
         let door = Door {
             shared: Arc::new(shared),
             health,

@@ -32,6 +32,7 @@ use crate::{
     dialect::DialectId,
     feed::{EncoderId, Feeds, MemberNotice, Notices},
     limits::{Limits, Policies},
+    places::Places,
 };
 pub use credentials::Arrival;
 use inbound::{Drain, Reader};
@@ -88,6 +89,7 @@ pub struct Shared {
     calls: Calls,
     keys: Keys,
     limits: Limits,
+    places: Places,
     policies: Policies,
     timing: Timing,
     logs: LogsAccess,
@@ -138,6 +140,7 @@ impl Shared {
         feeds: Feeds,
         calls: Calls,
         keys: Keys,
+        places: Places,
         policies: Policies,
         timing: Timing,
         logs: LogsAccess,
@@ -148,6 +151,7 @@ impl Shared {
             calls,
             keys,
             limits: Limits::default(),
+            places,
             policies,
             timing,
             logs,

@@ -23,10 +23,14 @@ use crate::event::Event;
 const AT: OffsetDateTime = datetime!(2026-11-21 10:00:01.25 UTC);
 const EPOCH: &str = "0190c1a2-7b3c-7def-8123-456789abcdef";
 
-/// One event of every type of the catalog, in the catalog's order: its sample, as a document has it, or else the
-/// catalog's own example.
+/// Data of the events that the transcripts show, by type.
+fn samples() -> Map<String, Value> {
+    serde_json::from_str(include_str!("tests/samples.json")).unwrap()
+}
+
+/// One event of every type of the catalog: with its sample, or else with the catalog's own example.
 fn events() -> Vec<Event> {
-    let samples: Map<String, Value> = serde_json::from_str(include_str!("tests/samples.json")).unwrap();
+    let samples = samples();
     let event = |event_type: &signalbox_catalog::EventType| {
         let sample = samples.get(event_type.name).unwrap_or(&event_type.example);
         let data = sample.as_object().unwrap().clone();
@@ -159,7 +163,10 @@ fn tell_all(mut tell: impl FnMut(&str, Notice<'_>)) {
 
 fn events_of(dialect: &dyn Dialect) -> String {
     let mut transcript = String::new();
-    for event in events() {
+    let (samples, mut events) = (samples(), events());
+    events.retain(|event| samples.contains_key(&event.event_type));
+    events.sort_by(|a, b| a.event_type.cmp(&b.event_type));
+    for event in events {
         for text in dialect.encode(&event) {
             serde_json::from_str::<Map<String, Value>>(&text).expect("a message is an object");
             writeln!(transcript, "{text}").unwrap();

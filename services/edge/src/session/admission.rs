@@ -18,7 +18,8 @@ use crate::{
         Code, Notice, Refusal,
         notice::{Ending, Pool, Ready},
     },
-    limits::{Refused, UserKey, UserPermit},
+    limits::{Refused, SocketLimits, UserKey, UserPermit},
+    places::{Full, Place},
 };
 
 /// The credential of nobody in particular is good for so long.
@@ -28,14 +29,26 @@ const ANONYMOUS_FOR: time::Duration = time::Duration::weeks(52);
 pub(super) struct Admitted {
     pub(super) user: User,
     permit: UserPermit,
+    place: Place,
     connections_max: u32,
 }
 
 impl Admitted {
-    /// Waits until the number of the user's connections has changed.
+    /// Waits until the number of the user's connections has changed, at this edge or at others.
     pub(super) async fn pool_changed(&mut self) {
-        self.permit.changed().await;
+        tokio::select! {
+            () = self.permit.changed() => {}
+            () = self.place.changed() => {}
+        }
     }
+}
+
+/// A user for whom a place among all edges was asked for.
+pub(super) struct Placed {
+    user: User,
+    permit: UserPermit,
+    place: Result<Place, Full>,
+    limits: SocketLimits,
 }
 
 impl Machine {
@@ -116,7 +129,8 @@ impl Machine {
         }
     }
 
-    /// Lets a user in: from now on there are a tenant, limits and an end.
+    /// Lets a user in who has a place at this edge and among all: from then on there are a tenant, limits and an
+    /// end.
     pub(super) fn admit(&mut self, user: User) -> Flow {
         let dialect = self.dialect.id();
         let tenant_id = user.principal.tenant_id.clone();
@@ -127,10 +141,27 @@ impl Machine {
         let now = signalbox_telemetry::now();
         let limits = self.shared.policies.of_tenant(dialect, &tenant_id);
         let key = UserKey { dialect, tenant_id: tenant_id.clone(), subject: user.principal.subject.clone() };
-        let permit = match self.shared.limits.user(key, &limits, now) {
+        let permit = match self.shared.limits.user(key.clone(), &limits, now) {
             Ok(permit) => permit,
             Err(refused) => return self.close_for(&too_many(refused)),
         };
+        self.checking = true;
+        let places = self.shared.places.clone();
+        self.work.push(Box::pin(async move {
+            let place = places.take(key, limits.connections_per_user).await;
+            Outcome::Placed(Box::new(Placed { user, permit, place, limits }))
+        }));
+        Continue(())
+    }
+
+    /// The other edges leave a place for the user, or do not.
+    pub(super) fn on_placed(&mut self, placed: Placed) -> Flow {
+        self.checking = false;
+        let Placed { user, permit, place, limits } = placed;
+        let Ok(place) = place else {
+            return self.close_for(&too_many(Refused::User { max: limits.connections_per_user }));
+        };
+        let (dialect, tenant_id) = (self.dialect.id(), user.principal.tenant_id.clone());
         tracing::info!(
             connection_id = self.connection_id,
             dialect = dialect.name(),
@@ -143,7 +174,8 @@ impl Machine {
             "a connection is ready"
         );
         self.allowance.set_limit(limits.messages_per_minute);
-        self.admitted = Some(Admitted { user, permit, connections_max: limits.connections_per_user });
+        let connections_max = limits.connections_per_user;
+        self.admitted = Some(Admitted { user, permit, place, connections_max });
         self.teller.enter(&tenant_id);
         self.timers.clear(Timer::Authentication);
         self.timers.set(Timer::KeepAlive, Instant::now() + self.shared.timing.keep_alive);
@@ -180,7 +212,7 @@ impl Machine {
 
     pub(super) fn tell_pool(&mut self) -> Flow {
         if let Some(admitted) = &mut self.admitted {
-            let active = admitted.permit.active();
+            let active = admitted.permit.active() + admitted.place.elsewhere();
             let pool_id = &admitted.user.principal.subject;
             self.teller.tell(&Notice::Pool(Pool { pool_id, active, max: admitted.connections_max }));
         }

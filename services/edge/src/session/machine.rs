@@ -260,6 +260,7 @@ impl Machine {
     fn on_outcome(&mut self, outcome: Outcome) -> Flow {
         match outcome {
             Outcome::Checked(checked) => return self.on_checked(*checked),
+            Outcome::Placed(placed) => return self.on_placed(*placed),
             Outcome::LookedUp(looked_up) => self.on_looked_up(*looked_up),
             Outcome::Changed(changed) => self.on_changed(*changed),
             Outcome::Issued(following) => self.followed.push(Box::pin(following.run())),

@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 
 use super::{
     Shared,
+    admission::Placed,
     changes::{Changed, LookedUp},
     course::{self, Course},
     credentials::User,
@@ -33,6 +34,8 @@ const METRICS_SLOT: LatestSlot = LatestSlot(0);
 pub(super) enum Outcome {
     /// A credential was checked.
     Checked(Box<Result<User, Ending>>),
+    /// A place among all edges was asked for.
+    Placed(Box<Placed>),
     /// Names of subscriptions were looked up.
     LookedUp(Box<LookedUp>),
     /// Subscriptions were changed, or were not.
