@@ -41,7 +41,7 @@ impl Lines {
         let failed = |source| Error::Read { path: path.into(), source };
         let file = tokio::fs::File::open(path).await.map_err(failed)?;
         let about = file.metadata().await.map_err(failed)?;
-        Ok(Self::of(file, path, about.is_file().then(|| about.len())))
+        Ok(Self::of(file, path, about.is_file().then_some(about.len())))
     }
 
     fn of(source: impl tokio::io::AsyncRead + Send + Unpin + 'static, path: &Path, len: Option<u64>) -> Self {
