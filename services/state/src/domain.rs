@@ -8,7 +8,10 @@ pub(crate) mod command;
 mod draft;
 mod error;
 pub(crate) mod event;
+pub(crate) mod kind;
+mod reference;
 pub(crate) mod report;
+pub(crate) mod resource;
 mod rows;
 pub(crate) mod session;
 pub(crate) mod system;
@@ -17,11 +20,15 @@ mod validate;
 use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-pub(crate) use draft::{Draft, Needs, View};
+pub(crate) use draft::{Draft, KindsTotal, Loaded, Needs, View};
 pub(crate) use error::{Code, Error};
 pub(crate) use event::{Input as EventInput, NewEvent};
 pub(crate) use rows::{Agent, Command, ConfigState, Execution};
-pub(crate) use validate::{agent_id as check_agent_id, plain as check_plain, selector as check_selector, word as check_word};
+pub(crate) use resource::Resource;
+pub(crate) use validate::{
+    agent_id as check_agent_id, plain as check_plain, row_object as read_row_object,
+    selector as check_selector, word as check_word,
+};
 
 /// Who asks for a change, and as part of what work.
 #[derive(Debug, Clone)]
@@ -61,6 +68,9 @@ pub(crate) trait Change: Send + Sync + 'static {
 
     /// Names the rows that [`Change::apply`] will look at.
     fn needs(&self, needs: &mut Needs);
+
+    /// Names the rows that it refers to, once it is known by what kinds the tenant's own resources live.
+    fn refine(&self, _kinds: &kind::Kinds, _needs: &mut Needs) {}
 
     /// Decides the change. What is put into the draft counts only when this succeeds.
     ///

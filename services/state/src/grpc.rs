@@ -3,11 +3,14 @@
 mod access_service;
 mod agent_service;
 mod caller;
+mod catalog_service;
 mod command_service;
 mod convert;
 mod event_service;
 mod place_service;
+mod resource_service;
 mod session;
+mod snapshot;
 mod status;
 mod system_service;
 mod watch_service;
@@ -17,8 +20,9 @@ use std::{sync::Arc, time::Duration};
 use signalbox_identity::Keys;
 use signalbox_proto::v1::{
     self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
+    catalog_service_server::CatalogServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
-    place_service_server::PlaceServiceServer, system_service_server::SystemServiceServer,
+    place_service_server::PlaceServiceServer, resource_service_server::ResourceServiceServer, system_service_server::SystemServiceServer,
     watch_service_server::WatchServiceServer,
 };
 use sqlx::PgPool;
@@ -95,9 +99,11 @@ pub(crate) fn routes(context: &Arc<Context>) -> Routes {
     Routes::default()
         .add_service(served!(AccessServiceServer, access_service::Service))
         .add_service(served!(AgentServiceServer, agent_service::Service))
+        .add_service(served!(CatalogServiceServer, catalog_service::Service))
         .add_service(served!(CommandServiceServer, command_service::Service))
         .add_service(served!(EventServiceServer, event_service::Service))
         .add_service(served!(PlaceServiceServer, place_service::Service))
+        .add_service(served!(ResourceServiceServer, resource_service::Service))
         .add_service(served!(SystemServiceServer, system_service::Service))
         .add_service(served!(WatchServiceServer, watch_service::Service))
 }

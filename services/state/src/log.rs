@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     bus::Bell,
     domain::{Change, Code, Error, Origin},
+    store::kinds::KindCache,
     system::Monitor,
     watch::Hub,
 };
@@ -84,6 +85,7 @@ pub(crate) type Pending<T> = oneshot::Receiver<Result<Committed<T>, Error>>;
 #[derive(Clone)]
 pub(crate) struct Appender {
     lanes: Arc<[mpsc::Sender<Box<dyn Job>>]>,
+    kinds: KindCache,
 }
 
 impl Appender {
@@ -98,19 +100,28 @@ impl Appender {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
+        let kinds = KindCache::default();
         let lane = |_| {
             let (sender, receiver) = mpsc::channel(config.queue_len_max);
             let lane = batch::Lane {
                 pool: pool.clone(),
                 hub: hub.clone(),
                 bell: bell.clone(),
+                kinds: kinds.clone(),
                 monitor: monitor.clone(),
                 batch_len_max: config.batch_len_max,
             };
             tasks.spawn(lane.run(receiver, shutdown.clone()));
             sender
         };
-        Self { lanes: (0..config.lanes.max(1)).map(lane).collect() }
+        let lanes = (0..config.lanes.max(1)).map(lane).collect();
+        Self { lanes, kinds }
+    }
+
+    /// The compiled kinds that tenants have added.
+    #[must_use]
+    pub(crate) const fn kinds(&self) -> &KindCache {
+        &self.kinds
     }
 
     /// Commits a change, together with others.

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{domain::Error, store};
-pub(crate) use tail::{Slice, Tail};
+pub(crate) use tail::{Slice, Tail, weight};
 
 /// How logs are kept in memory.
 #[derive(Debug, Clone)]

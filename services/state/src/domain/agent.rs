@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use signalbox_proto::v1::{AgentStatus, ConfigStatus, Connectivity, ExecutionState};
 use time::OffsetDateTime;
 
-use super::{Agent, Change, Code, ConfigState, Draft, Error, Needs, NewEvent, command, validate};
+use super::{Agent, Change, Code, ConfigState, Draft, Error, Needs, NewEvent, command, resource, validate};
 
 /// Longest name or template, in bytes.
 pub(super) const NAME_LEN_MAX: usize = 256;
@@ -177,7 +177,8 @@ pub(super) fn updated(
     draft.put_agent(agent);
 }
 
-/// Forgets an agent. What it was asked to do and has not ended is CANCELED or, once delivered, UNKNOWN.
+/// Forgets an agent. What it was asked to do and has not ended is CANCELED or, once delivered, UNKNOWN; what it
+/// was at work on fails.
 #[derive(Debug)]
 pub(crate) struct Delete {
     /// Which agent.
@@ -192,6 +193,7 @@ impl Change for Delete {
     fn needs(&self, needs: &mut Needs) {
         needs.agents.insert(self.agent_id.clone());
         needs.open_executions.insert(self.agent_id.clone());
+        needs.resources.runs_of.insert(self.agent_id.clone());
     }
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<(), Error> {
@@ -207,6 +209,7 @@ impl Change for Delete {
             };
             command::advance(draft, execution, state, None, "the agent was deleted", now);
         }
+        resource::abandon_runs(draft, &self.agent_id, "agent_deleted", now)?;
         let reason = if self.reason.is_empty() { "user_request" } else { &self.reason };
         let data = object(json!({
             "agent_id": agent.agent_id,

@@ -1,6 +1,8 @@
 //! What one batch of changes sees and writes. A [`View`] holds the rows that the batch has loaded, and what
 //! its changes made of them so far; a [`Draft`] is one change's own layer over it, kept or thrown away whole.
 
+mod resources;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
@@ -9,6 +11,7 @@ use super::{
     Agent, Command, Error, Execution, NewEvent, Origin,
     system::{System, Told},
 };
+pub(crate) use resources::{KindsTotal, Loaded, Needs as ResourceNeeds};
 
 type InstanceKey = (String, Uuid);
 type ExecutionKey = (Uuid, String);
@@ -28,6 +31,8 @@ pub(crate) struct Needs {
     pub(crate) queues: BTreeSet<String>,
     /// Whether the health of the system is looked at.
     pub(crate) system: bool,
+    /// Resources and kinds.
+    pub(crate) resources: ResourceNeeds,
 }
 
 /// The rows of one tenant that a batch has loaded and locked, and what became of them.
@@ -51,6 +56,8 @@ pub(crate) struct View {
     pub(crate) system: Option<System>,
     /// What the log newly tells of it.
     pub(crate) told: Option<Told>,
+    /// Resources and kinds.
+    pub(crate) resources: Loaded,
 }
 
 impl View {
@@ -122,6 +129,7 @@ impl View {
             self.dirty_executions.insert(key.clone());
             self.executions.insert(key, execution);
         }
+        self.resources.keep(staged.resources);
         if let Some(told) = staged.told {
             self.told = Some(told.clone());
             self.system.iter_mut().for_each(|system| system.told = told.clone());
@@ -144,6 +152,7 @@ struct Staged {
     executions: HashMap<ExecutionKey, Execution>,
     events: Vec<NewEvent>,
     told: Option<Told>,
+    resources: resources::Staged,
 }
 
 /// One change's layer over the view.

@@ -91,6 +91,13 @@ impl Error {
         }
     }
 
+    /// A resource that is not there.
+    #[must_use]
+    pub(crate) fn no_resource(kind: &str, id: &str) -> Self {
+        let message = format!("{kind} {} not found", super::validate::shown(id));
+        Self { field: "id".into(), ..Self::new(Code::NotFound, message) }
+    }
+
     /// A refusal that may pass after a while.
     #[must_use]
     pub(crate) fn later(code: Code, message: impl Into<String>, retry_after: Duration) -> Self {

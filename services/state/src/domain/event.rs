@@ -1,18 +1,25 @@
-//! Events: what is logged, and the occurrences that others may publish.
+//! Events: what is logged, and what a change did to a resource, which the first of its events carries.
 
-use std::collections::BTreeMap;
+mod occurrence;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
-use signalbox_catalog as catalog;
+use signalbox_catalog::{self as catalog, Attribute, Emitted};
 use time::{Duration, OffsetDateTime};
 
-use super::{Change, Code, Draft, Error, Needs, Origin, validate};
+use super::{
+    Error, Origin,
+    resource::{Attributes, Resource},
+};
+pub(crate) use occurrence::{Input, Outcome, Publish};
 
 /// Most events of one call or report.
 pub(crate) const BATCH_LEN_MAX: usize = 100;
-/// Longest subject, in bytes.
-const SUBJECT_LEN_MAX: usize = 256;
 /// How far ahead of the server's clock an event may say it happened.
 const AHEAD_MAX: Duration = Duration::days(1);
 
@@ -23,8 +30,8 @@ pub(crate) struct NewEvent {
     pub(crate) revision: u64,
     /// Revision of the last event of the same change; given when the change is kept.
     pub(crate) change_end: u64,
-    /// Type; always one of the catalog.
-    pub(crate) event_type: &'static str,
+    /// Type: one of the catalog, or of a kind that the tenant has added.
+    pub(crate) event_type: Cow<'static, str>,
     /// Id of what it is about.
     pub(crate) subject: String,
     /// The agent it concerns; empty when none.
@@ -41,6 +48,24 @@ pub(crate) struct NewEvent {
     pub(crate) data: Box<RawValue>,
     /// Values that filters look at, by attribute.
     pub(crate) attributes: BTreeMap<&'static str, Vec<String>>,
+    /// What the change did to a resource; on the first event of the change only.
+    pub(crate) delta: Option<Delta>,
+}
+
+/// What a change did to a resource, as the log keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Delta {
+    /// Kind of the resource.
+    pub(crate) kind: String,
+    /// Its id.
+    pub(crate) id: String,
+    /// Its version after the change.
+    pub(crate) version: u64,
+    /// The fields that changed, a JSON object: each with its whole new value, or null where it is gone.
+    pub(crate) fields: Box<RawValue>,
+    /// Whether it is gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) deleted: bool,
 }
 
 impl NewEvent {
@@ -59,10 +84,33 @@ impl NewEvent {
     ) -> Self {
         let event_type = catalog::event_type(name).expect("emitted types are in the catalog");
         let attributes = attributes(event_type, &data);
+        Self { attributes, ..Self::plain(event_type.name.into(), origin, subject, time, data) }
+    }
+
+    /// An event that the change of a resource implies.
+    #[must_use]
+    pub(crate) fn of_resource(
+        emitted: Emitted,
+        origin: &Origin,
+        row: &Resource,
+        attributes: BTreeMap<&'static str, Vec<String>>,
+        delta: Option<Delta>,
+    ) -> Self {
+        let event = Self::plain(emitted.event_type, origin, &row.id, row.updated_at, emitted.data);
+        Self { agent_id: row.agent_id.clone(), attributes, delta, ..event }
+    }
+
+    fn plain(
+        event_type: Cow<'static, str>,
+        origin: &Origin,
+        subject: &str,
+        time: OffsetDateTime,
+        data: Map<String, Value>,
+    ) -> Self {
         Self {
             revision: 0,
             change_end: 0,
-            event_type: event_type.name,
+            event_type,
             subject: subject.into(),
             agent_id: String::new(),
             source: origin.source.clone(),
@@ -70,7 +118,8 @@ impl NewEvent {
             time: whole_micros(time),
             traceparent: origin.traceparent.clone(),
             data: raw(&Value::Object(data)),
-            attributes,
+            attributes: BTreeMap::new(),
+            delta: None,
         }
     }
 
@@ -92,13 +141,28 @@ pub(super) fn raw(value: &Value) -> Box<RawValue> {
     RawValue::from_string(value.to_string()).expect("a value prints as JSON")
 }
 
+/// The values that a resource had before a change or has after it.
+pub(super) fn union(
+    old: Option<&Attributes>,
+    new: Option<&Attributes>,
+) -> BTreeMap<&'static str, Vec<String>> {
+    let values = |attribute: Attribute| {
+        let name = attribute.name();
+        let both = [new, old].into_iter().flatten().filter_map(|attributes| attributes.get(name)).flatten();
+        let mut seen = BTreeSet::new();
+        let values: Vec<_> = both.filter(|value| seen.insert(value.as_str())).cloned().collect();
+        (!values.is_empty()).then_some((name, values))
+    };
+    Attribute::ALL.into_iter().filter_map(values).collect()
+}
+
 /// What filters look at, taken from an event's data as the catalog says.
 fn attributes(
     event_type: &catalog::EventType,
     data: &Map<String, Value>,
 ) -> BTreeMap<&'static str, Vec<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let values = |attribute: &catalog::Attribute| {
+    let values = |attribute: &Attribute| {
         let value = data.get(attribute.field())?;
         let values: Vec<_> = match value {
             Value::Array(items) => items.iter().filter_map(text).collect(),
@@ -109,47 +173,6 @@ fn attributes(
     event_type.attributes.iter().filter_map(values).collect()
 }
 
-/// An occurrence as somebody sends it.
-#[derive(Debug, Clone)]
-pub(crate) struct Input {
-    /// Type; must be an occurrence of the catalog.
-    pub(crate) event_type: String,
-    /// What it is about; the actor when empty.
-    pub(crate) subject: String,
-    /// When it happened; now when absent.
-    pub(crate) time: Option<OffsetDateTime>,
-    /// Its data, a JSON object.
-    pub(crate) data: Vec<u8>,
-    /// The agent it concerns; may be empty.
-    pub(crate) agent_id: String,
-}
-
-impl Input {
-    /// Checks the occurrence and makes it ready for the log.
-    pub(super) fn check(&self, origin: &Origin, now: OffsetDateTime) -> Result<NewEvent, Error> {
-        let event_type = catalog::event_type(&self.event_type).ok_or_else(|| {
-            let message = format!("type: unknown event type {}", validate::shown(&self.event_type));
-            Error::invalid("type", message)
-        })?;
-        if event_type.origin != catalog::Origin::Occurrence {
-            let message = format!(
-                "type: {} follows from a change of its resource and cannot be published",
-                event_type.name
-            );
-            return Err(Error { code: Code::FailedPrecondition, ..Error::invalid("type", message) });
-        }
-        validate::plain("subject", &self.subject, SUBJECT_LEN_MAX)?;
-        if !self.agent_id.is_empty() {
-            validate::agent_id("agent_id", &self.agent_id)?;
-        }
-        let time = self.time.unwrap_or(now);
-        check_time("time", time, now)?;
-        let data = validate::object("data", &self.data)?;
-        let subject = if self.subject.is_empty() { &origin.actor } else { &self.subject };
-        Ok(NewEvent::new(event_type.name, origin, subject, time, data).of_agent(&self.agent_id))
-    }
-}
-
 /// A time that is neither before 1970 nor far ahead of the server's clock.
 pub(super) fn check_time(field: &str, time: OffsetDateTime, now: OffsetDateTime) -> Result<(), Error> {
     if time >= OffsetDateTime::UNIX_EPOCH && time <= now + AHEAD_MAX {
@@ -157,55 +180,4 @@ pub(super) fn check_time(field: &str, time: OffsetDateTime, now: OffsetDateTime)
     }
     let message = format!("{field}: expected a time from 1970 to one day ahead of now ({now}), got {time}");
     Err(Error::invalid(field, message))
-}
-
-/// Logs a batch of occurrences. Each is logged or refused alone.
-#[derive(Debug)]
-pub(crate) struct Publish {
-    /// The occurrences.
-    pub(crate) inputs: Vec<Input>,
-}
-
-/// What became of a batch.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Published {
-    /// One for each occurrence, in order.
-    pub(crate) outcomes: Vec<Outcome>,
-}
-
-/// What became of one occurrence.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    /// Its revision; 0 when it was refused.
-    pub(crate) revision: u64,
-    /// The canonical name of the refusal; empty when it was logged.
-    pub(crate) code: String,
-    /// Why it was refused; empty when it was logged.
-    pub(crate) error: String,
-}
-
-impl Change for Publish {
-    type Reply = Published;
-
-    fn needs(&self, _: &mut Needs) {}
-
-    fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Published, Error> {
-        if self.inputs.is_empty() || self.inputs.len() > BATCH_LEN_MAX {
-            let message = format!("events: expected 1 to {BATCH_LEN_MAX} events, got {}", self.inputs.len());
-            return Err(Error::invalid("events", message));
-        }
-        let outcome = |(at, input): (usize, &Input)| match input.check(draft.origin, now) {
-            Ok(event) => {
-                let revision = draft.next_revision();
-                draft.emit(event);
-                Outcome { revision, code: String::new(), error: String::new() }
-            }
-            Err(error) => Outcome {
-                revision: 0,
-                code: error.code.name().into(),
-                error: format!("events[{at}].{}", error.message),
-            },
-        };
-        Ok(Published { outcomes: self.inputs.iter().enumerate().map(outcome).collect() })
-    }
 }

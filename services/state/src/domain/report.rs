@@ -8,7 +8,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Change, Code, Draft, Error, EventInput, Needs, NewEvent, agent, command, event, session, validate,
+    Change, Code, Draft, Error, EventInput, Needs, NewEvent, agent, command, event,
+    kind::Kinds,
+    resource::{Circumstances, Write},
+    session, validate,
 };
 
 /// Most lines of one report.
@@ -40,8 +43,10 @@ pub(crate) struct Accept {
 pub(crate) enum Body {
     /// The supervised program changed its state.
     Status(Status),
-    /// Occurrences.
-    Events(Vec<EventInput>),
+    /// Occurrences; or why one cannot be read.
+    Events(Vec<Result<EventInput, Error>>),
+    /// Changes of resources; or why one cannot be read.
+    Resources(Vec<Result<Write, Error>>),
     /// Lines of a log.
     Logs(Vec<LogRecord>),
     /// How far a command got.
@@ -86,17 +91,17 @@ pub(crate) struct LogRecord {
 /// What became of a report.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Accepted {
-    /// It is in the log.
-    Logged,
+    /// It is in the log, but for what was refused of it. Its number is used up in any case.
+    Taken(Vec<Refusal>),
     /// It was in the log before.
     Repeated,
-    /// It was refused, and its number is used up.
-    Refused(Refusal),
 }
 
-/// Why a report was refused.
+/// Why a report, or an item of it, was refused.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Refusal {
+    /// The place of the item, from 0; none when the whole report was refused.
+    pub(crate) item: Option<u32>,
     /// The canonical name of the refusal.
     pub(crate) code: String,
     /// The field at fault.
@@ -111,8 +116,18 @@ impl Change for Accept {
     fn needs(&self, needs: &mut Needs) {
         needs.agents.insert(self.agent_id.clone());
         needs.instances.insert((self.agent_id.clone(), self.instance_uid));
-        if let Ok(Body::Command(update)) = &self.body {
-            needs.commands.insert(update.command_id);
+        match &self.body {
+            Ok(Body::Command(update)) => drop(needs.commands.insert(update.command_id)),
+            Ok(Body::Events(inputs)) => inputs.iter().flatten().for_each(|input| input.look_at(needs)),
+            Ok(Body::Resources(writes)) => writes.iter().flatten().for_each(|write| write.look_at(needs)),
+            Ok(Body::Status(_) | Body::Logs(_) | Body::Config { .. }) | Err(_) => {}
+        }
+    }
+
+    fn refine(&self, kinds: &Kinds, needs: &mut Needs) {
+        if let Ok(Body::Resources(writes)) = &self.body {
+            let reporter = Some(self.agent_id.as_str());
+            writes.iter().flatten().for_each(|write| write.look_at_others(kinds, reporter, needs));
         }
     }
 
@@ -132,28 +147,33 @@ impl Change for Accept {
             });
         }
         draft.put_last_report(&self.agent_id, self.instance_uid, self.sequence);
-        // A body checks itself whole before it drafts anything, so that a refusal leaves no trace but its number.
+        // A body, or each item of one, checks itself whole before it drafts anything, so that a refusal leaves no
+        // trace but the number of the report.
         let taken = self.body.as_ref().map_err(Clone::clone).and_then(|body| self.take(body, draft, now));
-        Ok(match taken {
-            Ok(()) => Accepted::Logged,
-            Err(Error { code, field, message, .. }) => {
-                Accepted::Refused(Refusal { code: code.name().into(), field, message })
-            }
-        })
+        Ok(Accepted::Taken(taken.unwrap_or_else(|error| vec![Refusal::new(None, error)])))
+    }
+}
+
+impl Refusal {
+    fn new(item: Option<u32>, error: Error) -> Self {
+        Self { item, code: error.code.name().into(), field: error.field, message: error.message }
     }
 }
 
 impl Accept {
-    fn take(&self, body: &Body, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<(), Error> {
+    /// Takes the body; answers which items of it were refused.
+    fn take(&self, body: &Body, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Vec<Refusal>, Error> {
         let at = self.time.unwrap_or(now);
         event::check_time("report.time", at, now)?;
         match body {
-            Body::Status(report) => self.status(draft, report, at, now),
-            Body::Events(inputs) => self.events(draft, inputs, now),
-            Body::Logs(records) => self.logs(draft, records, at, now),
-            Body::Command(update) => command::settle(draft, update, &self.agent_id, now),
-            Body::Config { hash, status, reason } => self.config(draft, hash, *status, reason, now),
+            Body::Status(report) => self.status(draft, report, at, now)?,
+            Body::Events(inputs) => return self.events(draft, inputs, now),
+            Body::Resources(writes) => return self.resources(draft, writes, at, now),
+            Body::Logs(records) => self.logs(draft, records, at, now)?,
+            Body::Command(update) => command::settle(draft, update, &self.agent_id, now)?,
+            Body::Config { hash, status, reason } => self.config(draft, hash, *status, reason, now)?,
         }
+        Ok(Vec::new())
     }
 
     fn status(
@@ -204,19 +224,33 @@ impl Accept {
         Ok(())
     }
 
-    fn events(&self, draft: &mut Draft<'_>, inputs: &[EventInput], now: OffsetDateTime) -> Result<(), Error> {
+    fn events(
+        &self,
+        draft: &mut Draft<'_>,
+        inputs: &[Result<EventInput, Error>],
+        now: OffsetDateTime,
+    ) -> Result<Vec<Refusal>, Error> {
         check_len("events.events", inputs.len(), event::BATCH_LEN_MAX)?;
-        let check = |(at, input): (usize, &EventInput)| {
-            let mut event =
-                input.check(draft.origin, now).map_err(|error| error.within(&format!("events[{at}]")))?;
+        Ok(each("events", inputs, |input| {
+            let mut event = input.event(draft, draft.origin, now)?;
             if event.agent_id.is_empty() {
                 event.agent_id.clone_from(&self.agent_id);
             }
-            Ok(event)
-        };
-        let events = inputs.iter().enumerate().map(check).collect::<Result<Vec<_>, Error>>()?;
-        events.into_iter().for_each(|event| draft.emit(event));
-        Ok(())
+            draft.emit(event);
+            Ok(())
+        }))
+    }
+
+    fn resources(
+        &self,
+        draft: &mut Draft<'_>,
+        writes: &[Result<Write, Error>],
+        at: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Refusal>, Error> {
+        check_len("resources.changes", writes.len(), event::BATCH_LEN_MAX)?;
+        let circumstances = Circumstances { at, now, reporter: Some(&self.agent_id) };
+        Ok(each("changes", writes, |write| write.write(draft, circumstances).map(drop)))
     }
 
     fn logs(
@@ -300,6 +334,19 @@ impl Accept {
         agent::updated(draft, agent, &changes, now);
         Ok(())
     }
+}
+
+/// Takes each item alone; answers those that were refused.
+fn each<T>(
+    place: &str,
+    items: &[Result<T, Error>],
+    mut take: impl FnMut(&T) -> Result<(), Error>,
+) -> Vec<Refusal> {
+    let refusal = |(at, item): (usize, &Result<T, Error>)| {
+        let error = item.as_ref().map_err(Clone::clone).and_then(&mut take).err()?;
+        Some(Refusal::new(u32::try_from(at).ok(), error.within(&format!("{place}[{at}]"))))
+    };
+    items.iter().enumerate().filter_map(refusal).collect()
 }
 
 fn short(name: &str) -> &str {

@@ -9,7 +9,7 @@ use signalbox_proto::v1::{Connectivity, ExecutionState};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Agent, Change, Code, Draft, Error, Needs, agent, command, validate};
+use super::{Agent, Change, Code, Draft, Error, Needs, agent, command, resource, validate};
 
 /// Most capabilities of an agent.
 const CAPABILITIES_MAX: usize = 64;
@@ -202,7 +202,7 @@ impl Change for Close {
     }
 }
 
-/// Declares an agent lost that has been away for longer than the grace period.
+/// Declares an agent lost that has been away for longer than the grace period. What it was at work on fails.
 #[derive(Debug)]
 pub(crate) struct Lose {
     /// The agent.
@@ -217,6 +217,7 @@ impl Change for Lose {
 
     fn needs(&self, needs: &mut Needs) {
         needs.agents.insert(self.agent_id.clone());
+        needs.resources.runs_of.insert(self.agent_id.clone());
     }
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<bool, Error> {
@@ -226,6 +227,7 @@ impl Change for Lose {
         }
         let agent = agent.clone();
         observe(draft, agent, Connectivity::Lost, "grace_period_over", now);
+        resource::abandon_runs(draft, &self.agent_id, "agent_lost", now)?;
         Ok(true)
     }
 }

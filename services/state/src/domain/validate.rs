@@ -78,13 +78,13 @@ pub(crate) fn object(field: &str, json: &[u8]) -> Result<Map<String, Value>, Err
 }
 
 /// A JSON object that a row keeps. Rows are written as JSON, and in strings of that Postgres takes no NUL.
-pub(crate) fn row_object(field: &str, json: &[u8]) -> Result<(), Error> {
+pub(crate) fn row_object(field: &str, json: &[u8]) -> Result<Map<String, Value>, Error> {
     let map = object(field, json)?;
     if map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
         let message = format!("{field}: expected texts without the character U+0000, got one with it");
         return Err(Error::invalid(field, message));
     }
-    Ok(())
+    Ok(map)
 }
 
 fn has_nul(value: &Value) -> bool {

@@ -1,5 +1,8 @@
 //! Between the wire's messages and the rules' types.
 
+pub(super) mod kinds;
+pub(super) mod resources;
+
 use bytes::Bytes;
 use signalbox_proto::{timestamp, to_time, v1};
 use time::OffsetDateTime;
@@ -118,13 +121,8 @@ pub(super) fn time(
 
 /// An occurrence that somebody sends.
 pub(super) fn event_input(input: v1::EventInput) -> Result<EventInput, Error> {
-    Ok(EventInput {
-        time: time("time", input.time.as_ref())?,
-        event_type: input.r#type,
-        subject: input.subject,
-        data: input.data.into(),
-        agent_id: input.agent_id,
-    })
+    let time = time("time", input.time.as_ref())?;
+    EventInput::new(&input.r#type, &input.data, time)?.about(input.subject)?.of_agent(input.agent_id)
 }
 
 /// What a report says.
@@ -138,11 +136,7 @@ pub(super) fn report_body(body: Option<v1::report::Body>) -> Result<report::Body
             details: status.details.into(),
         })),
         Some(Body::Events(batch)) => {
-            let input =
-                |(at, input)| event_input(input).map_err(|error| error.within(&format!("events[{at}]")));
-            Ok(report::Body::Events(
-                batch.events.into_iter().enumerate().map(input).collect::<Result<_, _>>()?,
-            ))
+            Ok(report::Body::Events(batch.events.into_iter().map(event_input).collect()))
         }
         Some(Body::Logs(batch)) => Ok(report::Body::Logs(log_records(batch.records)?)),
         Some(Body::Command(update)) => Ok(report::Body::Command(command::Update {
@@ -155,8 +149,8 @@ pub(super) fn report_body(body: Option<v1::report::Body>) -> Result<report::Body
             let status = config.status();
             Ok(report::Body::Config { hash: config.hash, status, reason: config.reason })
         }
-        Some(Body::Resources(_)) => {
-            Err(Error::new(domain::Code::FailedPrecondition, "resources: this server keeps no resources yet"))
+        Some(Body::Resources(batch)) => {
+            Ok(report::Body::Resources(batch.changes.into_iter().map(resources::change).collect()))
         }
         None => Err(Error::invalid("report.body", "report.body: expected one, got none")),
     }

@@ -61,10 +61,7 @@ impl Service {
         caller: &Caller,
         request: v1::PublishRequest,
     ) -> Result<Vec<v1::PublishResult>, Error> {
-        let input = |(at, input): (usize, &v1::EventInput)| {
-            convert::event_input(input.clone()).map_err(|error| error.within(&format!("events[{at}]")))
-        };
-        let inputs = request.events.iter().enumerate().map(input).collect::<Result<_, _>>()?;
+        let inputs = request.events.iter().cloned().map(convert::event_input).collect();
         let submission = caller.submission(event::Publish { inputs }, &request.idempotency_key, &request)?;
         let done = self.0.appender.submit(submission).await?;
         let result = |outcome: event::Outcome| v1::PublishResult {

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::{Committed, Idempotency, Pending, Submission};
-use crate::domain::{Change, Code, Draft, Error, Needs, View};
+use crate::domain::{Change, Code, Draft, Error, Needs, View, kind::Kinds};
 
 /// A change that waits to be decided, and whoever waits for it.
 pub(super) trait Job: Send + Sync {
@@ -16,6 +16,9 @@ pub(super) trait Job: Send + Sync {
 
     /// Names the rows it will look at.
     fn needs(&self, needs: &mut Needs);
+
+    /// Names the rows it refers to.
+    fn refine(&self, kinds: &Kinds, needs: &mut Needs);
 
     /// Decides it. Gives its answer in JSON where it has a key, so that the answer is stored with it.
     fn decide(&mut self, view: &mut View, now: OffsetDateTime) -> Option<String>;
@@ -55,6 +58,10 @@ impl<C: Change> Job for Typed<C> {
 
     fn needs(&self, needs: &mut Needs) {
         self.submission.change.needs(needs);
+    }
+
+    fn refine(&self, kinds: &Kinds, needs: &mut Needs) {
+        self.submission.change.refine(kinds, needs);
     }
 
     fn decide(&mut self, view: &mut View, now: OffsetDateTime) -> Option<String> {

@@ -8,7 +8,7 @@ use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
 use super::{signed, unsigned};
-use crate::domain::NewEvent;
+use crate::domain::{NewEvent, event::Delta};
 
 /// Appends events of several tenants, with one statement.
 pub(crate) async fn append(
@@ -22,20 +22,22 @@ pub(crate) async fn append(
     let tenant_ids: Vec<_> = events.iter().map(|(tenant_id, _)| (*tenant_id).to_owned()).collect();
     let attributes =
         |event: &NewEvent| serde_json::to_string(&event.attributes).unwrap_or_else(|_| "{}".into());
+    let delta = |event: &NewEvent| event.delta.as_ref().and_then(|delta| serde_json::to_string(delta).ok());
     sqlx::query!(
         "INSERT INTO events (tenant_id, revision, committed_at, occurred_at, type, subject, agent_id, source,
-                             actor, traceparent, data, attributes, change_end)
+                             actor, traceparent, data, attributes, change_end, delta)
          SELECT tenant_id, revision, $1, occurred_at, type, subject, agent_id, source,
-                actor, traceparent, data::json, attributes::json, change_end
+                actor, traceparent, data::json, attributes::json, change_end, delta::json
          FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-                     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[])
+                     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[],
+                     $14::text[])
               AS new (tenant_id, revision, occurred_at, type, subject, agent_id,
-                      source, actor, traceparent, data, attributes, change_end)",
+                      source, actor, traceparent, data, attributes, change_end, delta)",
         committed_at,
         &tenant_ids,
         &column(events, |event| signed(event.revision)),
         &column(events, |event| event.time),
-        &column(events, |event| event.event_type.to_owned()),
+        &column(events, |event| event.event_type.clone().into_owned()),
         &column(events, |event| event.subject.clone()),
         &column(events, |event| event.agent_id.clone()),
         &column(events, |event| event.source.clone()),
@@ -44,6 +46,7 @@ pub(crate) async fn append(
         &column(events, |event| event.data.get().to_owned()),
         &column(events, attributes),
         &column(events, |event| signed(event.change_end)),
+        &column(events, delta) as &[Option<String>],
     )
     .execute(executor)
     .await?;
@@ -60,7 +63,8 @@ pub(crate) async fn read(
 ) -> Result<Vec<v1::Event>, sqlx::Error> {
     sqlx::query!(
         r#"SELECT revision, committed_at, occurred_at, type AS event_type, subject, agent_id, source, actor,
-                  traceparent, data::text AS "data!", attributes::text AS "attributes!", change_end
+                  traceparent, data::text AS "data!", attributes::text AS "attributes!", change_end,
+                  delta::text AS delta
            FROM events
            WHERE tenant_id = $1 AND revision > $2 AND committed_at >= $3
            ORDER BY revision
@@ -88,7 +92,7 @@ pub(crate) async fn read(
             data: Bytes::from(row.data),
             change_end: unsigned(row.change_end)?,
             attributes: attributes(&row.attributes)?,
-            delta: None,
+            delta: row.delta.as_deref().map(read_delta).transpose()?,
         })
     })
     .collect()
@@ -115,7 +119,7 @@ pub(crate) async fn read_whole(
 pub(crate) fn to_wire(tenant_id: &str, event: &NewEvent, committed_at: OffsetDateTime) -> v1::Event {
     v1::Event {
         revision: event.revision,
-        r#type: event.event_type.into(),
+        r#type: event.event_type.clone().into_owned(),
         tenant_id: tenant_id.into(),
         subject: event.subject.clone(),
         agent_id: event.agent_id.clone(),
@@ -131,8 +135,23 @@ pub(crate) fn to_wire(tenant_id: &str, event: &NewEvent, committed_at: OffsetDat
             .iter()
             .map(|(name, values)| ((*name).to_owned(), v1::AttributeValues { values: values.clone() }))
             .collect(),
-        delta: None,
+        delta: event.delta.as_ref().map(wire_delta),
     }
+}
+
+fn wire_delta(delta: &Delta) -> v1::ResourceDelta {
+    v1::ResourceDelta {
+        kind: delta.kind.clone(),
+        id: delta.id.clone(),
+        version: delta.version,
+        fields: Bytes::copy_from_slice(delta.fields.get().as_bytes()),
+        deleted: delta.deleted,
+    }
+}
+
+fn read_delta(json: &str) -> Result<v1::ResourceDelta, sqlx::Error> {
+    let delta: Delta = serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(wire_delta(&delta))
 }
 
 fn attributes(json: &str) -> Result<BTreeMap<String, v1::AttributeValues>, sqlx::Error> {

@@ -75,7 +75,8 @@ fn size(event: &NewEvent) -> usize {
     let attributes =
         attributes.map(|(name, values)| name.len() + values.iter().map(String::len).sum::<usize>());
     let texts = event.subject.len() + event.source.len() + event.data.get().len();
-    ROW_OVERHEAD + texts + attributes.sum::<usize>()
+    let delta = event.delta.as_ref().map_or(0, |delta| delta.fields.get().len());
+    ROW_OVERHEAD + texts + delta + attributes.sum::<usize>()
 }
 
 #[cfg(test)]

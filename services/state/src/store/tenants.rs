@@ -87,9 +87,13 @@ pub(crate) async fn open(pool: &PgPool, tenant_id: &str) -> Result<Bounds, sqlx:
     bounds(pool, tenant_id).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
-async fn bounds(pool: &PgPool, tenant_id: &str) -> Result<Option<Bounds>, sqlx::Error> {
+/// The bounds of a tenant's log; none before somebody has asked for it.
+pub(crate) async fn bounds(
+    executor: impl PgExecutor<'_>,
+    tenant_id: &str,
+) -> Result<Option<Bounds>, sqlx::Error> {
     sqlx::query!("SELECT epoch, head, oldest FROM tenants WHERE tenant_id = $1", tenant_id)
-        .fetch_optional(pool)
+        .fetch_optional(executor)
         .await?
         .map(|row| Ok(Bounds { epoch: row.epoch, head: unsigned(row.head)?, oldest: unsigned(row.oldest)? }))
         .transpose()

@@ -206,17 +206,23 @@ impl Tail {
     }
 }
 
+/// About how much room an event takes, in bytes: its data, and what its change did to a resource.
+#[must_use]
+pub(crate) fn weight(event: &v1::Event) -> usize {
+    event.data.len() + event.delta.as_ref().map_or(0, |delta| delta.fields.len())
+}
+
 impl Ring {
     fn push(&mut self, event: Arc<v1::Event>, len_max: usize, bytes_max: usize) {
         self.head = event.revision;
         if let Some(committed_at) = event.committed_at.as_ref().and_then(to_time) {
             self.floor = committed_at.checked_sub(CLOCK_SKEW_MAX).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         }
-        self.bytes += event.data.len();
+        self.bytes += weight(&event);
         self.events.push_back(event);
         while self.events.len() > len_max || self.bytes > bytes_max {
             let Some(oldest) = self.events.pop_front() else { return };
-            self.bytes -= oldest.data.len();
+            self.bytes -= weight(&oldest);
         }
     }
 }

@@ -61,14 +61,15 @@ impl Inbox {
 
 fn note(ack: &mut v1::Ack, sequence: u64, accepted: Accepted) {
     ack.sequence = ack.sequence.max(sequence);
-    if let Accepted::Refused(refusal) = accepted {
+    let Accepted::Taken(refusals) = accepted else { return };
+    for refusal in refusals {
         metrics::counter!("signalbox_reports_refused_total").increment(1);
         ack.rejections.push(v1::Rejection {
             sequence,
             code: refusal.code,
             field: refusal.field,
             message: refusal.message,
-            item: None,
+            item: refusal.item,
         });
     }
 }

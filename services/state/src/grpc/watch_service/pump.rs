@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Context, Outbox, out_of_range};
 use crate::{
     store,
-    watch::{Slice, Tail},
+    watch::{Slice, Tail, weight},
 };
 
 /// Most events of one response, but for the rest of a change.
@@ -152,7 +152,7 @@ pub(super) fn fitting<'events>(events: impl Iterator<Item = &'events v1::Event>)
             break;
         }
         next = Some(event.revision + 1);
-        bytes += event.data.len();
+        bytes += weight(event);
         if bytes > RANGE_BYTES && whole > 0 {
             return whole;
         }
