@@ -15,6 +15,7 @@ pub mod upstream;
 
 #[cfg(test)]
 #[path = "../tests/support/scripted.rs"]
+#[expect(dead_code, reason = "the tests over real sockets use what these do not")]
 mod scripted;
 
 pub use config::Config;

@@ -133,19 +133,29 @@ enum Farewell {
     Gone,
 }
 
+/// What sessions work with.
+pub struct Tools {
+    /// Write to their sockets.
+    pub feeds: Feeds,
+    /// Ask the state service.
+    pub calls: Calls,
+    /// Check credentials.
+    pub keys: Keys,
+    /// Count the connections of users over all edges.
+    pub places: Places,
+}
+
 impl Shared {
     /// What all sessions share; `drain` tells them to end.
     #[must_use]
     pub fn new(
-        feeds: Feeds,
-        calls: Calls,
-        keys: Keys,
-        places: Places,
+        tools: Tools,
         policies: Policies,
         timing: Timing,
         logs: LogsAccess,
         drain: CancellationToken,
     ) -> Self {
+        let Tools { feeds, calls, keys, places } = tools;
         Self {
             feeds,
             calls,

@@ -167,3 +167,25 @@ impl Subscribe {
         let _ = self.answer.send(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_made_or_given_up_and_never_both() {
+        let call = || {
+            let (answer, answered) = oneshot::channel();
+            let (interest, fate) = (Arc::default(), Fate::default());
+            let confirm: Confirm = Box::new(|_| Vec::new());
+            let call = Subscribe { interest, start: Start::Live, confirm, answer, fate: fate.clone() };
+            (call, fate, answered)
+        };
+        let (made, session, _answered) = call();
+        assert!(!made.is_abandoned() && made.begin());
+        assert!(!session.decide(), "the session has to wait for the answer");
+        let (given_up, session, _answered) = call();
+        assert!(session.decide());
+        assert!(given_up.is_abandoned() && !given_up.begin());
+    }
+}

@@ -140,7 +140,7 @@ impl Machine {
         }
         let now = signalbox_telemetry::now();
         let limits = self.shared.policies.of_tenant(dialect, &tenant_id);
-        let key = UserKey { dialect, tenant_id: tenant_id.clone(), subject: user.principal.subject.clone() };
+        let key = UserKey { dialect, tenant_id, subject: user.principal.subject.clone() };
         let permit = match self.shared.limits.user(key.clone(), &limits, now) {
             Ok(permit) => permit,
             Err(refused) => return self.close_for(&too_many(refused)),

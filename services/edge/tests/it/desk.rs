@@ -1,6 +1,7 @@
 //! The state service as far as sessions need it: agents, commands and credentials in memory, in front of a
 //! scripted log.
 
+mod resources;
 mod services;
 
 use std::{
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 use signalbox_identity::Principal;
 use signalbox_proto::v1::{
     self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
-    command_service_server::CommandServiceServer, watch_service_server::WatchServiceServer,
+    catalog_service_server::CatalogServiceServer, command_service_server::CommandServiceServer,
+    resource_service_server::ResourceServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -46,6 +48,7 @@ struct State {
     commands: BTreeMap<String, v1::Command>,
     issued: Vec<Issued>,
     lists: usize,
+    shelf: resources::Shelf,
 }
 
 /// The desk. Cheap to clone.
@@ -73,6 +76,8 @@ impl Desk {
             .add_service(WatchServiceServer::new(desk.log.clone()))
             .add_service(AgentServiceServer::new(desk.clone()))
             .add_service(CommandServiceServer::new(desk.clone()))
+            .add_service(ResourceServiceServer::new(desk.clone()))
+            .add_service(CatalogServiceServer::new(desk.clone()))
             .add_service(AccessServiceServer::new(desk.clone()))
             .serve_with_incoming_shutdown(
                 TcpListenerStream::new(listener),

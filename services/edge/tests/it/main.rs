@@ -15,10 +15,12 @@ mod metrics;
 mod misuse;
 #[path = "../support/mutations.rs"]
 mod mutations;
+mod own_kinds;
 mod random_frames;
 mod requests;
 mod resume;
 #[path = "../support/scripted.rs"]
 #[expect(dead_code, reason = "the fan-out's own tests use what these do not")]
 mod scripted;
+mod snapshot;
 mod subscriptions;

@@ -81,6 +81,8 @@ struct State {
     metrics: HashMap<String, Vec<v1::AgentMetrics>>,
     /// While set, every call is refused.
     down: bool,
+    /// Tenants whose logs cannot be read, though they can be watched.
+    unreadable: Vec<String>,
     /// Ends the streams that are open.
     streams: CancellationToken,
     reads: usize,
@@ -175,6 +177,14 @@ impl Scripted {
         self.disconnect();
     }
 
+    /// The cursor of a tenant's newest event.
+    pub(crate) fn head(&self, tenant_id: &str) -> v1::Cursor {
+        self.with(|state| {
+            let log = state.logs.entry(tenant_id.to_owned()).or_insert_with(Log::new);
+            log.cursor(log.head())
+        })
+    }
+
     /// Loses a revision on its way through the watch, once.
     pub(crate) fn hide(&self, revision: u64) {
         self.with(|state| state.hidden.push(revision));
@@ -200,6 +210,14 @@ impl Scripted {
         if down {
             self.disconnect();
         }
+    }
+
+    /// Refuses to read a tenant's log, until told otherwise.
+    pub(crate) fn set_unreadable(&self, tenant_id: &str, unreadable: bool) {
+        self.with(|state| {
+            state.unreadable.retain(|held| held != tenant_id);
+            state.unreadable.extend(unreadable.then(|| tenant_id.to_owned()));
+        });
     }
 
     /// How many pages were read.
@@ -385,6 +403,9 @@ impl WatchService for Scripted {
         let asked = request.into_inner();
         self.with(|state| {
             state.reads += 1;
+            if state.unreadable.contains(&asked.tenant_id) {
+                return Err(Status::unavailable("unreadable, as the test wants it"));
+            }
             let log = state.logs.entry(asked.tenant_id).or_insert_with(Log::new);
             let after = match &asked.after {
                 None => log.oldest - 1,

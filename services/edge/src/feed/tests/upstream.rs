@@ -47,6 +47,63 @@ async fn revisions_that_are_lost_or_repeated_on_the_way_are_repaired() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_read_keeps_no_other_tenant_waiting() {
+    let rig = Rig::start(config()).await;
+    let mut stuck = rig.connect().await;
+    stuck.watch().await;
+    let mut other = rig.connect_in("other", PLAIN).await;
+    other.watch().await;
+    rig.state.set_unreadable(TENANT, true);
+    rig.state.hide(2);
+    for _ in 0..4 {
+        rig.append("a", 10);
+    }
+    assert_eq!(stuck.until(1).await, [1]);
+    // The hole is known once it was tried to be read.
+    while rig.state.reads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..50 {
+        rig.state.append("other", event("b", 10));
+    }
+    assert_eq!(other.until(50).await, (1..=50).collect::<Vec<_>>());
+    rig.append("a", 10);
+    rig.state.set_unreadable(TENANT, false);
+    assert_eq!(stuck.until(5).await, [2, 3, 4, 5]);
+    rig.append("a", 10);
+    assert_eq!(stuck.until(6).await, [6]);
+    assert_eq!(rig.state.watches(), 1, "the stream was never opened again");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_hole_that_the_log_no_longer_fills_is_a_gap_for_its_tenant_alone() {
+    let rig = Rig::start(config()).await;
+    let mut client = rig.connect().await;
+    client.watch().await;
+    let mut other = rig.connect_in("other", PLAIN).await;
+    other.watch().await;
+    rig.state.set_unreadable(TENANT, true);
+    rig.state.hide(1);
+    for _ in 0..4 {
+        rig.append("a", 10);
+    }
+    while rig.state.reads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    rig.state.compact(TENANT, 4);
+    rig.state.set_unreadable(TENANT, false);
+    let MemberNotice::Gap(gap) = client.notice().await else { panic!("a gap was expected") };
+    assert_eq!((gap.reason.as_str(), gap.oldest.revision), ("compacted", 3));
+    rig.append("a", 10);
+    assert_eq!(client.until(5).await, [5]);
+    rig.state.append("other", event("b", 10));
+    assert_eq!(other.until(1).await, [1]);
+    assert_eq!(rig.state.watches(), 1, "the stream was never opened again");
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn another_incarnation_of_the_log_is_a_gap_for_everybody() {
     let rig = Rig::start(config()).await;
     let mut client = rig.connect().await;
