@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 
 use crate::exit::Exit;
 
-pub(crate) use report::{code_name, code_of, report};
+pub(crate) use report::{code_name, code_of, headline, report};
 
 /// Why nothing, or not everything, was done.
 #[derive(Debug, thiserror::Error)]

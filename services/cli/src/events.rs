@@ -50,7 +50,8 @@ async fn tail(client: Client, args: TailArgs, output: &mut Output) -> Result<(),
     };
     let mut follow = Follow::start(client, after).await?;
     let end = if args.no_follow { follow.head() } else { u64::MAX };
-    note(format_args!("following the log after {}", plain(&follow.after().to_string())));
+    let doing = if args.no_follow { "reading" } else { "following" };
+    note(format_args!("{doing} the log after {}", plain(&follow.after().to_string())));
     let mut left = args.count.unwrap_or(u64::MAX);
     while follow.after().revision < end {
         let batch = follow.next_for_reader().await?;

@@ -8,7 +8,7 @@ use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
 use super::Client;
-use crate::error::Error;
+use crate::error::{Error, headline};
 
 /// How often a call is made again.
 const RETRIES_MAX: usize = 5;
@@ -39,7 +39,7 @@ impl Client {
             };
             let (Some(asked), Some(wait)) = (retry_after(&error), waits.next()) else { return Err(error) };
             let wait = wait.max(asked.min(BACKOFF_MAX));
-            tell(format_args!("{error}; trying again in {:.1}s", wait.as_secs_f64()));
+            tell(format_args!("{}; trying again in {:.1}s", headline(&error), wait.as_secs_f64()));
             tokio::time::sleep(wait).await;
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     client::Client,
-    error::Error,
+    error::{Error, headline},
     exit::Exit,
     follow::Follow,
     output::{
@@ -59,7 +59,7 @@ pub(super) async fn issue_and_wait(
                 if error.exit() == Exit::ReaderGone {
                     return Err(error);
                 }
-                note(&error);
+                note(headline(&error));
             }
         }
     }

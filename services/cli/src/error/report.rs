@@ -34,7 +34,7 @@ fn describe(error: &Error) -> String {
 }
 
 /// What was tried, and why it failed, in one line.
-fn headline(error: &Error) -> String {
+pub(crate) fn headline(error: &Error) -> String {
     let mut text = output::plain(&error.to_string()).into_owned();
     if let Error::Refused { status, .. } = error {
         let message =

@@ -150,6 +150,8 @@ async fn a_line_of_unknown_fate_is_sent_again_under_its_key() {
     ]);
     let ended = run_with_input(&house, &APPLY, STORY).await;
     assert_eq!(ended.code, 0, "{ended:?}");
+    let told = "cannot create incident inc_1: the database is away (UNAVAILABLE); trying again in";
+    assert!(ended.stderr.contains(told), "{ended:?}");
     assert_eq!(ended.stderr.matches("trying again in").count(), 2, "{ended:?}");
     assert_eq!(house.state().resources.len(), 3);
 }
