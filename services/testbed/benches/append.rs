@@ -82,7 +82,7 @@ fn publisher(state: &State) -> impl FnMut() -> std::pin::Pin<Box<dyn Future<Outp
 }
 
 const DATA: &str =
-    r#"{"rule":"impossible travel","severity":"HIGH","user":"user@example.com","source":"10.0.0.1"}"#;
+    r#"{"title":"impossible travel","severity":"high","entity":"user@example.com","source":"10.0.0.1"}"#;
 
 /// A log with the same keys, written without any of the service.
 async fn yardstick(url: &SecretString) -> PgPool {

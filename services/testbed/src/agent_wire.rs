@@ -40,6 +40,19 @@ pub fn status_report(sequence: u64, status: v1::AgentStatus, reason: &str) -> v1
     v1::Report { sequence, body: Some(v1::report::Body::Status(body)), ..v1::Report::default() }
 }
 
+/// A report of changes of resources.
+#[must_use]
+pub fn resource_report(sequence: u64, changes: Vec<v1::ResourceChange>) -> v1::Report {
+    let body = v1::report::Body::Resources(v1::ResourceChangeBatch { changes });
+    v1::Report { sequence, body: Some(body), ..v1::Report::default() }
+}
+
+/// One change of a resource.
+#[must_use]
+pub fn change(kind: &str, id: &str, change: v1::resource_change::Change) -> v1::ResourceChange {
+    v1::ResourceChange { kind: kind.into(), id: id.into(), change: Some(change) }
+}
+
 impl AgentWire {
     /// Opens a session.
     ///

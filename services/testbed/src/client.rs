@@ -1,11 +1,14 @@
 //! Clients of the gRPC services, and their credentials.
 
+pub(crate) mod resources;
+
 use signalbox_identity::{Keys, Role, TokenConfig, TokenRequest};
 use signalbox_proto::v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
     catalog_service_client::CatalogServiceClient, command_service_client::CommandServiceClient,
     event_service_client::EventServiceClient, place_service_client::PlaceServiceClient,
-    resource_service_client::ResourceServiceClient, system_service_client::SystemServiceClient, watch_service_client::WatchServiceClient,
+    resource_service_client::ResourceServiceClient, system_service_client::SystemServiceClient,
+    watch_service_client::WatchServiceClient,
 };
 use signalbox_telemetry::now;
 use time::{Duration, OffsetDateTime};

@@ -10,7 +10,8 @@ mod proxy;
 mod state;
 mod watcher;
 
-pub use agent_wire::{AgentWire, hello, status_report};
+pub use agent_wire::{AgentWire, change, hello, resource_report, status_report};
+pub use client::resources::{data, fields};
 pub use client::{Client, SECRET, TENANT, token, token_at, token_config};
 pub use database::{database, through};
 pub use edge::{Dashboard, Edge};

@@ -59,8 +59,8 @@ impl ResourceService for Service {
         let found = store::resources::load(
             &mut *snapshot.transaction,
             &[tenant_id],
-            &[asked.kind.clone()],
-            &[asked.id.clone()],
+            std::slice::from_ref(&asked.kind),
+            std::slice::from_ref(&asked.id),
         )
         .await
         .map_err(Error::from)?;

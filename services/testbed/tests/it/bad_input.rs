@@ -120,7 +120,7 @@ async fn a_refused_report_uses_up_its_number_and_the_session_goes_on() {
     wire.report(events(2, "no.such_type", "{}")).await;
     wire.report(events(3, "incident.created", "{}")).await;
     wire.report(v1::Report { sequence: 4, ..v1::Report::default() }).await;
-    wire.report(events(5, "detection.triggered", "{}")).await;
+    wire.report(events(5, "detection.triggered", r#"{"title":"odd","severity":"low"}"#)).await;
     wire.report(status_report(6, v1::AgentStatus::Unspecified, "")).await;
     wire.report(status_report(7, v1::AgentStatus::Active, "a\u{0}b")).await;
     let refused: Vec<_> =
@@ -172,9 +172,9 @@ async fn in_a_published_batch_each_event_is_refused_alone() {
     };
     let request = v1::PublishRequest {
         events: vec![
-            event("ueba.anomaly", "{}"),
+            event("ueba.anomaly", r#"{"entity":"user:ann","score":0.5}"#),
             event("ueba.anomaly", "[1"),
-            event("ueba.anomaly", "{\"a\":\"\\u0000\"}"),
+            event("ueba.anomaly", r#"{"entity":"user:ann","score":0.5,"details":{"a":"\u0000"}}"#),
         ],
         ..v1::PublishRequest::default()
     };

@@ -8,7 +8,8 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::transport::Endpoint;
 
 fn anomaly(data_len: usize) -> v1::EventInput {
-    let data = format!("{{\"text\":\"{}\"}}", "x".repeat(data_len));
+    let data =
+        format!(r#"{{"entity":"user:ann","score":0.5,"details":{{"text":"{}"}}}}"#, "x".repeat(data_len));
     v1::EventInput {
         r#type: "ueba.anomaly".into(),
         data: data.into_bytes().into(),

@@ -1,6 +1,7 @@
 //! Postgres goes away and comes back: writes are refused with a hint, readers keep their streams, and what
 //! was acknowledged is there.
 
+use secrecy::ExposeSecret as _;
 use signalbox_identity::Role;
 use signalbox_proto::v1;
 use signalbox_testbed::{AgentWire, Client, State, Watcher, database, hello, soon, status_report, through};
@@ -20,7 +21,11 @@ async fn while_postgres_is_away_writes_are_refused_and_readers_keep_their_stream
     wire.acknowledged(1).await;
 
     proxy.cut().await;
-    let event = v1::EventInput { r#type: "honeytoken.touched".into(), ..v1::EventInput::default() };
+    let event = v1::EventInput {
+        r#type: "honeytoken.touched".into(),
+        data: r#"{"token_id":"decoy-1"}"#.into(),
+        ..v1::EventInput::default()
+    };
     let request = v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() };
     let refused = operator.events().publish(request.clone()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
@@ -46,6 +51,30 @@ async fn while_postgres_is_away_writes_are_refused_and_readers_keep_their_stream
     }
     let again = AgentWire::open(state.channel(), hello).await.unwrap();
     assert_eq!(again.welcome.last_accepted_report, 1);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_for_too_long_is_given_up_and_nobody_has_to_wait_with_it() {
+    let database = database().await;
+    let state = State::start_with(&database, |config| config.database_statement_timeout_s = 1).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    let event = v1::EventInput {
+        r#type: "honeytoken.touched".into(),
+        data: r#"{"token_id":"decoy-1"}"#.into(),
+        ..v1::EventInput::default()
+    };
+    let request = v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() };
+    operator.events().publish(request.clone()).await.unwrap();
+    let pool = sqlx::PgPool::connect(database.expose_secret()).await.unwrap();
+    let mut blocker = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM tenants FOR UPDATE").execute(&mut *blocker).await.unwrap();
+    let refused = soon("refusal", operator.events().publish(request.clone())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    assert!(refused.get_details_retry_info().is_some(), "it says when to try again");
+    blocker.rollback().await.unwrap();
+    let published = operator.events().publish(request).await.unwrap().into_inner();
+    assert_eq!(published.results[0].revision, 2, "nothing was written by the one that was given up");
     state.stop().await;
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use signalbox_identity::Role;
 use signalbox_proto::v1::{self, watch_response::Response};
 use signalbox_state::Config;
-use signalbox_testbed::{Client, Dashboard, Edge, State, TENANT, Watcher, database, soon, token};
+use signalbox_testbed::{Client, Dashboard, Edge, State, TENANT, Watcher, database, soon, through, token};
 use sqlx::PgPool;
 use tonic::{Code, transport::Endpoint};
 use tonic_types::StatusExt as _;
@@ -28,7 +28,11 @@ async fn publish(state: &State, tenant: &str, calls: usize) {
     for call in 0..calls {
         let event = |n: usize| v1::EventInput {
             r#type: "honeytoken.touched".into(),
-            data: format!(r#"{{"n":{n},"call":{call},"padding":"{}"}}"#, "x".repeat(200)).into(),
+            data: format!(
+                r#"{{"token_id":"decoy-{n}","details":{{"call":{call},"padding":"{}"}}}}"#,
+                "x".repeat(200)
+            )
+            .into(),
             ..v1::EventInput::default()
         };
         let events = (0..CALL_LEN).map(event).collect();
@@ -45,13 +49,16 @@ async fn age(pool: &PgPool, tenant: &str, through: i64, days: i32) {
     .bind(days)
     .fetch_one(pool)
     .await
-    .unwrap();
+    .expect("what is committed can be made older");
     let partition = format!(
         "CREATE TABLE IF NOT EXISTS events_{day} PARTITION OF events
          FOR VALUES FROM ('{day} 00:00:00Z') TO (timestamptz '{day} 00:00:00Z' + interval '1 day')"
     );
-    let mut transaction = pool.begin().await.unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(partition)).execute(&mut *transaction).await.unwrap();
+    let mut transaction = pool.begin().await.expect("what is committed can be made older");
+    sqlx::query(sqlx::AssertSqlSafe(partition))
+        .execute(&mut *transaction)
+        .await
+        .expect("what is committed can be made older");
     sqlx::query(
         "UPDATE events SET committed_at = committed_at - make_interval(days => $3)
          WHERE tenant_id = $1 AND revision <= $2",
@@ -61,12 +68,12 @@ async fn age(pool: &PgPool, tenant: &str, through: i64, days: i32) {
     .bind(days)
     .execute(&mut *transaction)
     .await
-    .unwrap();
+    .expect("what is committed can be made older");
     sqlx::query("DELETE FROM log_segments WHERE tenant_id = $1")
         .bind(tenant)
         .execute(&mut *transaction)
         .await
-        .unwrap();
+        .expect("what is committed can be made older");
     sqlx::query(
         "INSERT INTO log_segments
          SELECT tenant_id, change_end / 1024, (committed_at AT TIME ZONE 'UTC')::date, min(revision), max(revision),
@@ -76,14 +83,15 @@ async fn age(pool: &PgPool, tenant: &str, through: i64, days: i32) {
     .bind(tenant)
     .execute(&mut *transaction)
     .await
-    .unwrap();
-    transaction.commit().await.unwrap();
+    .expect("what is committed can be made older");
+    transaction.commit().await.expect("what is committed can be made older");
 }
 
 /// Waits until the database answers yes.
 async fn until(pool: &PgPool, what: &str, question: &'static str) {
     soon(what, async {
-        while !sqlx::query_scalar::<_, bool>(question).fetch_one(pool).await.unwrap() {
+        while !sqlx::query_scalar::<_, bool>(question).fetch_one(pool).await.expect("a question can be asked")
+        {
             tokio::task::yield_now().await;
         }
     })
@@ -95,8 +103,8 @@ async fn oldest(pool: &PgPool, tenant: &str) -> u64 {
         .bind(tenant)
         .fetch_one(pool)
         .await
-        .unwrap();
-    oldest.try_into().unwrap()
+        .expect("the log is there");
+    oldest.try_into().expect("the log is there")
 }
 
 /// Everything that can be read of a log, from its begin on.
@@ -168,12 +176,7 @@ async fn a_day_that_somebody_reads_is_dropped_later_and_no_writer_waits_for_it()
     assert_eq!(read, 200);
 
     let state = State::start_with(&database, often).await;
-    soon("attempt to drop the day", async {
-        while !metrics(&state).await.lines().any(|line| {
-            line.strip_prefix("signalbox_retention_partitions_postponed_total ").is_some_and(|n| n != "0")
-        }) {}
-    })
-    .await;
+    until_counted(&state, "signalbox_retention_partitions_postponed_total").await;
     for _ in 0..5 {
         soon("commit beside attempts to drop the day", publish(&writer, TENANT, 1)).await;
     }
@@ -182,7 +185,7 @@ async fn a_day_that_somebody_reads_is_dropped_later_and_no_writer_waits_for_it()
     assert_eq!(left, 700, "nothing is deleted event by event that goes as a whole");
     drop(reader);
     until(&pool, "dropping of the day", "SELECT count(*) = 600 FROM events").await;
-    assert!(metrics(&state).await.contains("signalbox_retention_partitions_dropped_total 1"));
+    until_counted(&state, "signalbox_retention_partitions_dropped_total").await;
     writer.stop().await;
     state.stop().await;
 }
@@ -238,23 +241,35 @@ async fn a_log_that_is_too_large_loses_its_oldest_segments_and_no_change_is_cut(
     .unwrap();
     assert_eq!((rows, counted), (5001 - i64::try_from(oldest).unwrap(), rows), "what cannot be read is gone");
     assert_eq!(read_all(&state, "small").await.len(), 300, "the other log has room");
-    let metrics = metrics(&state).await;
     for name in [
         "signalbox_retention_advances_total",
         "signalbox_retention_events_deleted_total",
         "signalbox_log_bytes",
     ] {
-        assert!(metrics.contains(name), "{name} is missing in {metrics}");
+        until_counted(&state, name).await;
     }
     state.stop().await;
 }
 
+/// Waits until a replica's measurement is more than nothing.
+async fn until_counted(state: &State, name: &str) {
+    let is_counted = |line: &str| {
+        line.strip_prefix(name)
+            .and_then(|rest| rest.trim().parse::<f64>().ok())
+            .is_some_and(|value| value > 0.0)
+    };
+    soon(name, async { while !metrics(state).await.lines().any(is_counted) {} }).await;
+}
+
 async fn metrics(state: &State) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(state.metrics_address).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: state\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(state.metrics_address).await.expect("metrics are served");
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: state\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("metrics are served");
     let mut answer = String::new();
-    soon("metrics", stream.read_to_string(&mut answer)).await.unwrap();
+    soon("metrics", stream.read_to_string(&mut answer)).await.expect("metrics are served");
     answer
 }
 
@@ -323,6 +338,39 @@ async fn who_reads_the_backlog_when_it_is_cut_off_is_told_so_without_having_seen
 }
 
 #[tokio::test]
+async fn a_replica_that_was_cut_off_from_the_database_finds_its_logs_behind_the_cut() {
+    let url = database().await;
+    let pool = pool(&url).await;
+    let (behind, mut proxy) = through(&url).await;
+    let (a, b) = (State::start_with(&url, often).await, State::start(&behind).await);
+    publish(&a, TENANT, 1).await;
+    let viewer = Client::new(b.channel(), Role::Viewer);
+    let (first, mut stream, _requests) = Watcher::open(&viewer, v1::AddTenant::default()).await.unwrap();
+    let Response::Started(started) = first else { panic!("expected the watch to start, got {first:?}") };
+    assert_eq!(started.head, 100);
+    proxy.cut().await;
+    publish(&a, TENANT, 2).await;
+    age(&pool, TENANT, 200, 40).await;
+    until(&pool, "deletion of the old events", "SELECT min(revision) = 201 FROM events").await;
+    proxy.mend().await;
+    let told = loop {
+        match soon("response", stream.message()).await.unwrap().and_then(|response| response.response) {
+            Some(Response::Progress(_)) => {}
+            Some(Response::OutOfRange(told)) => break told,
+            other => panic!("expected to be told of the cut, got {other:?}"),
+        }
+    };
+    assert_eq!((&*told.reason, told.oldest.as_ref().unwrap().revision), ("compacted", 200));
+    let mut resumed = Watcher::start_after(b.channel(), told.oldest).await;
+    publish(&a, TENANT, 1).await;
+    while resumed.position < 400 {
+        resumed.next().await;
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
 async fn a_dashboard_that_was_away_for_too_long_is_told_and_goes_on_live() {
     let database = database().await;
     let pool = pool(&database).await;
@@ -341,7 +389,7 @@ async fn a_dashboard_that_was_away_for_too_long_is_told_and_goes_on_live() {
     assert_eq!(gap["data"]["oldest_cursor"], format!("{epoch}:200"));
     let event = v1::EventInput {
         r#type: "system.maintenance".into(),
-        data: json!({"enabled": true, "reason": "test"}).to_string().into(),
+        data: json!({"status": "started", "message": "test"}).to_string().into(),
         ..v1::EventInput::default()
     };
     let request = v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() };

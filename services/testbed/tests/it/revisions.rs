@@ -11,11 +11,15 @@ const WRITERS: usize = 64;
 const CALLS_EACH: usize = 20;
 const EVENTS_A_CALL: usize = 3;
 
+fn data(call: usize, n: usize) -> String {
+    format!(r#"{{"title":"odd","severity":"low","details":{{"call":{call},"n":{n}}}}}"#)
+}
+
 fn batch(writer: usize, call: usize) -> v1::PublishRequest {
     let event = |n: usize| v1::EventInput {
         r#type: "detection.triggered".into(),
         subject: format!("writer-{writer}"),
-        data: format!(r#"{{"call":{call},"n":{n}}}"#).into(),
+        data: data(call, n).into(),
         ..v1::EventInput::default()
     };
     v1::PublishRequest { events: (0..EVENTS_A_CALL).map(event).collect(), idempotency_key: String::new() }
@@ -81,7 +85,7 @@ async fn sixty_four_writers_on_two_replicas_make_revisions_without_hole_or_repea
             for (n, revision) in revisions.iter().enumerate() {
                 let event = &seen[usize::try_from(revision - 1).unwrap()];
                 assert_eq!(event.subject, format!("writer-{writer}"));
-                assert_eq!(event.data, format!(r#"{{"call":{call},"n":{n}}}"#).as_bytes());
+                assert_eq!(event.data, data(call, n).as_bytes());
                 assert_eq!(event.change_end, *revisions.last().unwrap());
             }
         }

@@ -10,7 +10,7 @@ async fn publish(state: &State, count: usize) {
     for n in 0..count {
         let event = v1::EventInput {
             r#type: "honeytoken.touched".into(),
-            data: format!(r#"{{"n":{n},"severity":"HIGH"}}"#).into(),
+            data: format!(r#"{{"token_id":"decoy-{n}","severity":"high"}}"#).into(),
             ..v1::EventInput::default()
         };
         let request = v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() };
@@ -33,7 +33,7 @@ async fn a_watcher_resumes_from_any_cursor_on_any_replica() {
         let mut watcher = Watcher::start_after(b.channel(), Some(cursor)).await;
         while watcher.position < 10 {
             let event = watcher.next().await;
-            assert_eq!(event.attributes["severity"].values, ["HIGH"]);
+            assert_eq!(event.attributes["severity"].values, ["high"]);
         }
     }
     publish(&a, 1).await;
@@ -144,7 +144,11 @@ async fn the_work_that_caused_an_event_is_named_by_its_trace() {
     let state = State::start(&database().await).await;
     let client = Client::new(state.channel(), Role::Operator);
     let mut watcher = Watcher::start(state.channel()).await;
-    let event = v1::EventInput { r#type: "ueba.anomaly".into(), ..v1::EventInput::default() };
+    let event = v1::EventInput {
+        r#type: "ueba.anomaly".into(),
+        data: r#"{"entity":"user:ann","score":0.5}"#.into(),
+        ..v1::EventInput::default()
+    };
     let mut request =
         tonic::Request::new(v1::PublishRequest { events: vec![event], ..v1::PublishRequest::default() });
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

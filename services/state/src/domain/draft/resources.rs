@@ -223,12 +223,16 @@ impl Draft<'_> {
     #[must_use]
     pub(crate) fn running(&self, agent_id: &str) -> u64 {
         let loaded = &self.view.resources;
-        let staged = &self.staged.resources.rows;
-        let is_new = |key: &Key| !loaded.row(key).is_some_and(|old| old.is_run_of(agent_id));
-        let begun = staged
-            .iter()
-            .filter(|(key, row)| row.as_ref().is_some_and(|row| row.is_run_of(agent_id)) && is_new(key));
-        loaded.running.get(agent_id).copied().unwrap_or(0) + begun.count() as u64
+        let mut running = loaded.running.get(agent_id).copied().unwrap_or(0);
+        for (key, new) in &self.staged.resources.rows {
+            let is_run = |row: Option<&Resource>| row.is_some_and(|row| row.is_run_of(agent_id));
+            match (is_run(loaded.row(key)), is_run(new.as_ref())) {
+                (false, true) => running += 1,
+                (true, false) => running = running.saturating_sub(1),
+                _ => {}
+            }
+        }
+        running
     }
 
     /// The last number of a kind in the year of the commit; 0 before the first.

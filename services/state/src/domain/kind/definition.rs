@@ -76,7 +76,7 @@ impl Definition {
             attributes: self.attributes.iter().map(attribute).collect::<Result<_, Error>>()?,
             references: self.references.clone().into_iter().collect(),
         };
-        catalog::Kind::own(definition).map_err(refused)
+        catalog::Kind::own(definition).map_err(|violation| refused(&violation))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -130,7 +130,7 @@ impl Life {
     }
 }
 
-fn refused(violation: Violation) -> Error {
+fn refused(violation: &Violation) -> Error {
     let field = format!("kind.{}", violation.field);
     Error::invalid(&field, format!("{field}: {}", violation.message))
 }

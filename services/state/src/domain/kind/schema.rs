@@ -36,7 +36,7 @@ impl<'a> Walk<'a> {
     fn value(&mut self, value: &'a Value) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(self.refused(format!("expected at most {DEPTH_MAX} levels, references followed")));
+            return Err(self.refused(&format!("expected at most {DEPTH_MAX} levels, references followed")));
         }
         self.parts(value)?;
         self.depth -= 1;
@@ -49,7 +49,7 @@ impl<'a> Walk<'a> {
             Value::Object(fields) => {
                 self.schemas += 1;
                 if self.schemas > SCHEMAS_MAX {
-                    return Err(self.refused(format!("expected at most {SCHEMAS_MAX} schemas")));
+                    return Err(self.refused(&format!("expected at most {SCHEMAS_MAX} schemas")));
                 }
                 fields.iter().try_for_each(|(keyword, value)| self.keyword(keyword, value))
             }
@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
             (
                 "$id" | "$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveRef" | "$schema",
                 Value::String(_),
-            ) => Err(self.refused(format!("expected no {keyword}"))),
+            ) => Err(self.refused(&format!("expected no {keyword}"))),
             ("pattern", Value::String(_)) => self.pattern(1),
             ("patternProperties", Value::Object(patterns)) => {
                 self.pattern(patterns.len())?;
@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
     fn pattern(&mut self, count: usize) -> Result<(), Error> {
         self.patterns += count;
         if self.patterns > PATTERNS_MAX {
-            return Err(self.refused(format!("expected at most {PATTERNS_MAX} patterns")));
+            return Err(self.refused(&format!("expected at most {PATTERNS_MAX} patterns")));
         }
         Ok(())
     }
@@ -84,12 +84,12 @@ impl<'a> Walk<'a> {
     fn reference(&mut self, target: &'a str) -> Result<(), Error> {
         let shown = validate::shown(target);
         if self.open.contains(&target) || target == "#" {
-            return Err(self.refused(format!("expected references without circles, got {shown}")));
+            return Err(self.refused(&format!("expected references without circles, got {shown}")));
         }
         let found = target.strip_prefix('#').and_then(|pointer| self.document.pointer(pointer));
         let Some(found) = found else {
             let message = format!("expected references into the schema, such as #/$defs/name, got {shown}");
-            return Err(self.refused(message));
+            return Err(self.refused(&message));
         };
         self.open.push(target);
         self.value(found)?;
@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn refused(&self, message: String) -> Error {
+    fn refused(&self, message: &str) -> Error {
         Error::invalid(self.field, format!("{}: {message}", self.field))
     }
 }
