@@ -112,9 +112,9 @@ impl Code {
             Self::Expired => ("UNAUTHORIZED", 4001),
             Self::Forbidden => ("FORBIDDEN", 4002),
             Self::NotFound => ("NOT_FOUND", CLOSE_POLICY),
-            Self::RateLimited | Self::TooManyConnections | Self::TooManySubscriptions => {
-                ("RATE_LIMITED", 4003)
-            }
+            Self::RateLimited | Self::TooManySubscriptions => ("RATE_LIMITED", 4003),
+            // To send fewer messages, which is what the document advises on 4003, would not help.
+            Self::TooManyConnections => ("RATE_LIMITED", CLOSE_POLICY),
             Self::CursorExpired => ("CURSOR_EXPIRED", CLOSE_POLICY),
             Self::CommandFailed => ("COMMAND_FAILED", CLOSE_POLICY),
             Self::CommandTimedOut => ("TIMEOUT", CLOSE_POLICY),

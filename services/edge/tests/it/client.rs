@@ -130,6 +130,26 @@ impl Client {
         }
     }
 
+    /// Says goodbye with this code, and gives the code of the answer.
+    pub(crate) async fn say_goodbye(&mut self, code: u16) -> u16 {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        self.send_raw(Message::Close(Some(frame))).await;
+        self.finally_closed().await.0
+    }
+
+    /// Reads to the end of a connection, which comes without a goodbye; gives the code that programs are told then.
+    pub(crate) async fn cut_off(&mut self) -> u16 {
+        let ended = async {
+            while let Some(Ok(message)) = self.socket.next().await {
+                if let Message::Close(frame) = message {
+                    return frame.map_or(1005, |frame| frame.code.into());
+                }
+            }
+            1006
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the end in time")
+    }
+
     pub(crate) async fn close(mut self) {
         self.socket.close(None).await.expect("the connection is open");
         self.gone().await;

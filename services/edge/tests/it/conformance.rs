@@ -1,88 +1,140 @@
-//! What holds for all five dialects, whatever they look like.
+//! One suite over all five dialects: every situation, in every dialect, told and closed as its document has it.
 
-use serde_json::{Value, json};
+mod book;
+mod play;
+mod situation;
+mod tables;
+
+use std::collections::BTreeSet;
+
 use signalbox_edge::dialect::DialectId;
-use signalbox_identity::Role;
 
-use crate::{
-    client::Client,
-    edge::{Edge, agent_event, token, with_attribute},
-};
+use book::BOOKS;
+use play::Seen;
+use situation::Situation;
+use tables::Row;
 
-/// How a dialect asks for something, the event that it then gets, and its type on the wire.
-fn story(dialect: DialectId, cursor: &str) -> (Option<Value>, &'static str, &'static str) {
+/// The table of a dialect.
+fn rows(dialect: DialectId) -> &'static [Row] {
     match dialect {
-        DialectId::SentinelOps => {
-            let data = json!({"events": ["agent.*"], "cursor": cursor});
-            (Some(json!({"type": "subscribe", "data": data})), "agent.error", "event")
-        }
-        DialectId::FreeAgentics => {
-            let data = json!({"events": ["agent_error"], "cursor": cursor});
-            (Some(json!({"type": "subscribe", "data": data})), "agent.error", "agent_error")
-        }
-        DialectId::Aisoc => (
-            Some(json!({"type": "subscribe", "channel": "all", "cursor": cursor})),
-            "case.closed",
-            "case.closed",
-        ),
-        DialectId::SentinelAi => (None, "agent.error", "error"),
-        DialectId::Projects => {
-            let subscribe = json!({"type": "subscribe", "channel": "project.*", "cursor": cursor});
-            (Some(subscribe), "project.completed", "project.completed")
-        }
+        DialectId::SentinelOps => &tables::SENTINELOPS,
+        DialectId::FreeAgentics => &tables::FREEAGENTICS,
+        DialectId::Aisoc => &tables::AISOC,
+        DialectId::SentinelAi => &tables::SENTINEL_AI,
+        DialectId::Projects => &tables::PROJECTS,
     }
 }
 
-async fn connect(edge: &Edge, dialect: DialectId, cursor: &str) -> Client {
-    let token = token("ann", Role::Viewer);
-    let url = edge.url(&format!("/dialects/{}/ws?cursor={cursor}", dialect.name()));
-    Client::with_bearer(&url, &token).await
-}
-
-/// Where a message has its cursor.
-fn cursor_of(message: &Value) -> String {
-    message.get("id").or_else(|| message.get("cursor")).and_then(Value::as_str).expect("a cursor").to_owned()
-}
-
-#[tokio::test]
-async fn every_event_carries_a_cursor_to_resume_from() {
-    for dialect in DialectId::ALL {
-        let edge = Edge::start().await;
-        let begin = edge.desk.log.cursor("dev", 0).to_string();
-        let (subscribe, event_type, on_wire) = story(dialect, &begin);
-        let event = |index: usize| {
-            let data = json!({"agent_id": "web-1", "project_id": "p", "error": "e", "index": index});
-            with_attribute(agent_event(event_type, "web-1", &data), "project", "p")
+/// Plays every situation and compares what is seen with the table; all differences are told at once.
+async fn conforms(dialect: DialectId) {
+    let book = BOOKS.iter().find(|book| book.id == dialect).expect("every dialect has a document");
+    let mut differences = Vec::new();
+    for row in rows(dialect) {
+        let seen = play::play(book, row.situation, row.told.len(), row.close.is_some());
+        // A panic in one situation leaves the others to be told too.
+        let seen = match tokio::spawn(seen).await {
+            Ok(seen) => seen,
+            Err(panic) => {
+                differences.push(format!("{:?}: {panic}", row.situation));
+                continue;
+            }
         };
-        let mut client = connect(&edge, dialect, &begin).await;
-        if let Some(subscribe) = &subscribe {
-            client.send(subscribe).await;
+        let told = row.told.iter().map(|(r#type, more)| ((*r#type).to_owned(), (*more).to_owned())).collect();
+        let expected = Seen { told, close: row.close };
+        if seen != expected {
+            differences.push(format!("{:?}: expected {expected:?}, saw {seen:?}", row.situation));
         }
-        edge.append(event(1));
-        let first = client.find(on_wire).await;
-        client.close().await;
-        edge.append(event(2));
-        let cursor = cursor_of(&first);
-        let mut client = connect(&edge, dialect, &cursor).await;
-        if let (Some(subscribe), _, _) = story(dialect, &cursor) {
-            client.send(&subscribe).await;
-        }
-        let second = client.find(on_wire).await;
-        assert!(second.to_string().contains("\"index\":2"), "{dialect:?}: {second}");
-        assert!(cursor_of(&second).ends_with(":2"), "{dialect:?}: {second}");
-        client.close().await;
-        edge.stopped().await;
     }
+    assert!(differences.is_empty(), "{dialect:?}:\n{}", differences.join("\n"));
 }
 
 #[tokio::test]
-async fn nonsense_never_closes_a_socket() {
-    let edge = Edge::start().await;
+async fn sentinelops_speaks_as_its_document() {
+    conforms(DialectId::SentinelOps).await;
+}
+
+#[tokio::test]
+async fn freeagentics_speaks_as_its_document() {
+    conforms(DialectId::FreeAgentics).await;
+}
+
+#[tokio::test]
+async fn aisoc_speaks_as_its_document() {
+    conforms(DialectId::Aisoc).await;
+}
+
+#[tokio::test]
+async fn sentinel_ai_speaks_as_its_document() {
+    conforms(DialectId::SentinelAi).await;
+}
+
+#[tokio::test]
+async fn projects_speaks_as_its_document() {
+    conforms(DialectId::Projects).await;
+}
+
+#[test]
+fn no_table_leaves_a_situation_out() {
     for dialect in DialectId::ALL {
-        let mut client = connect(&edge, dialect, "").await;
-        for text in ["", "{", "null", "{\"type\":[]}", "{\"type\":\"nonsense\"}", "\u{0}\u{1f600}"] {
-            client.send_text(text).await;
+        let situations: Vec<Situation> = rows(dialect).iter().map(|row| row.situation).collect();
+        assert_eq!(situations, Situation::ALL, "{dialect:?}");
+    }
+}
+
+/// Every code of an error message that a document lists or shows.
+const DOCUMENTED_CODES: [(DialectId, &[&str]); 5] = [
+    (
+        DialectId::SentinelOps,
+        &[
+            "INVALID_MESSAGE",
+            "INVALID_REQUEST",
+            "UNAUTHORIZED",
+            "FORBIDDEN",
+            "NOT_FOUND",
+            "RATE_LIMITED",
+            "INTERNAL_ERROR",
+        ],
+    ),
+    (
+        DialectId::FreeAgentics,
+        &[
+            "AUTHENTICATION_FAILED",
+            "RATE_LIMIT_EXCEEDED",
+            "INVALID_MESSAGE_FORMAT",
+            "UNSUPPORTED_EVENT_TYPE",
+            "INVALID_EVENT_TYPE",
+            "AGENT_NOT_FOUND",
+            "PERMISSION_DENIED",
+            "CONNECTION_LIMIT_EXCEEDED",
+        ],
+    ),
+    // These three have a message at most, and no list of codes.
+    (DialectId::Aisoc, &[]),
+    (DialectId::SentinelAi, &[]),
+    (DialectId::Projects, &[]),
+];
+
+/// Every code of a close frame that a document lists or shows.
+const DOCUMENTED_CLOSES: [(DialectId, &[u16]); 5] = [
+    (DialectId::SentinelOps, &[1000, 1001, 1006, 1008, 1011, 4000, 4001, 4002, 4003]),
+    (DialectId::FreeAgentics, &[1000, 1008]),
+    (DialectId::Aisoc, &[4001]),
+    (DialectId::SentinelAi, &[]),
+    (DialectId::Projects, &[]),
+];
+
+#[test]
+fn every_documented_code_is_brought_about() {
+    for (dialect, codes) in DOCUMENTED_CODES {
+        let told: BTreeSet<&str> = rows(dialect).iter().flat_map(|row| row.told).map(|told| told.1).collect();
+        for code in codes {
+            assert!(told.contains(code), "{dialect:?}: no situation brings {code} about");
         }
-        client.close().await;
+    }
+    for (dialect, closes) in DOCUMENTED_CLOSES {
+        let closed: BTreeSet<u16> = rows(dialect).iter().filter_map(|row| row.close).collect();
+        for code in closes {
+            assert!(closed.contains(code), "{dialect:?}: no situation closes with {code}");
+        }
     }
 }

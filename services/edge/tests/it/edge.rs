@@ -45,6 +45,20 @@ impl Edge {
         Self { addresses, desk, shutdown, served }
     }
 
+    /// With limits that no test reaches, but for the length of a message.
+    pub(crate) async fn tireless() -> Self {
+        let limits = tempfile::NamedTempFile::new().expect("a temporary file");
+        let many = 1_000_000;
+        let all = json!({
+            "messages_per_minute": many, "connections_per_user": many, "connections_per_ip": many,
+            "connections_per_minute": many,
+        });
+        std::fs::write(limits.path(), json!({"all": all}).to_string()).expect("the file is writable");
+        let path = limits.path().to_owned();
+        // The file is read before the edge listens, and may go then.
+        Self::start_with(|config| config.limits_file = Some(path)).await
+    }
+
     /// Begins to stop.
     pub(crate) fn shut_down(&self) {
         self.shutdown.cancel();

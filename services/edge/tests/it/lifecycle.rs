@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use signalbox_edge::dialect::DialectId;
 use signalbox_identity::Role;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -11,38 +10,6 @@ use crate::{
     client::Client,
     edge::{Edge, agent_event, status_change, token},
 };
-
-#[tokio::test]
-async fn a_goodbye_is_answered_in_kind() {
-    let edge = Edge::start().await;
-    let mut client = edge.freeagentics(Role::Viewer).await;
-    client.send(&json!({"type": "disconnect", "data": {"reason": "user_initiated"}})).await;
-    assert_eq!(client.closed().await.0, 1000);
-    client.gone().await;
-    for dialect in DialectId::ALL {
-        let url = edge.url(&format!("/dialects/{}/ws", dialect.name()));
-        Client::with_bearer(&url, &token("ann", Role::Viewer)).await.close().await;
-    }
-}
-
-#[tokio::test]
-async fn the_server_pings_and_a_silent_client_is_closed() {
-    let edge = Edge::start_with(|config| config.timing.keep_alive = Duration::from_millis(100)).await;
-    let url = edge.url(&format!("/v1/ws?token={}", token("ann", Role::Viewer)));
-    let mut silent = Client::connect(&url).await;
-    let ping = silent.expect("ping").await;
-    assert!(ping["timestamp"].is_string() && ping.get("data").is_none());
-    silent.expect("ping").await;
-    assert_eq!(silent.closed().await, (1001, "two pings were not answered".to_owned()));
-    let mut alive = Client::connect(&url).await;
-    for _ in 0..5 {
-        alive.expect("ping").await;
-        alive.send(&json!({"type": "pong"})).await;
-    }
-    let mut aisoc =
-        Client::connect(&edge.aisoc_url(&format!("/ws?token={}", token("ann", Role::Viewer)))).await;
-    assert!(aisoc.expect("ping").await["ts"].is_string());
-}
 
 #[tokio::test]
 async fn elsewhere_the_transport_pings_and_clients_answer_by_themselves() {

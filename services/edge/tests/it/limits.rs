@@ -54,7 +54,7 @@ async fn addresses_and_new_connections_are_limited_too() {
     let _held = edge.sentinelops(Role::Viewer).await;
     let mut second = Client::with_bearer(&edge.url("/ws"), &token("bob", Role::Viewer)).await;
     assert_eq!(second.expect("error").await["error"]["code"], "RATE_LIMITED");
-    assert_eq!(second.closed().await.0, 4003);
+    assert_eq!(second.closed().await.0, 1008);
     for _ in 0..2 {
         edge.freeagentics(Role::Viewer).await.close().await;
     }

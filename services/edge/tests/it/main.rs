@@ -19,8 +19,11 @@ mod own_kinds;
 mod random_frames;
 mod requests;
 mod resume;
+mod rfc6455;
 #[path = "../support/scripted.rs"]
 #[expect(dead_code, reason = "the fan-out's own tests use what these do not")]
 mod scripted;
 mod snapshot;
 mod subscriptions;
+mod tenants;
+mod wire;

@@ -26,11 +26,16 @@ use crate::{
 };
 
 /// Frames sent to each dialect.
-const FRAMES: usize = 2000;
+const FRAMES: usize = 10_000;
 /// Frames sent before answers are read: fewer than the edge keeps for a client that does not read.
 const BURST: usize = 50;
 /// How long one dialect may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(110);
+
+/// Frames after which memory is measured first: by then every table and buffer has had its turn.
+const WARM: usize = FRAMES / 4;
+/// How much more memory the remaining frames may leave behind, in bytes.
+const GROWTH_MAX: u64 = 32 << 20;
 
 /// Connections that send random bytes.
 const CONNECTIONS: usize = 300;
@@ -46,21 +51,6 @@ fn count_panics() {
             default(panic);
         }));
     });
-}
-
-/// An edge that takes so many messages and connections that none is refused for their number.
-async fn tireless_edge() -> Edge {
-    count_panics();
-    let limits = tempfile::NamedTempFile::new().expect("a temporary file");
-    let many = 1_000_000;
-    let all = json!({
-        "messages_per_minute": many, "connections_per_user": many, "connections_per_ip": many,
-        "connections_per_minute": many,
-    });
-    std::fs::write(limits.path(), json!({"all": all}).to_string()).expect("the file is writable");
-    let path = limits.path().to_owned();
-    // The file is read before the edge listens, and may go then.
-    Edge::start_with(|config| config.limits_file = Some(path)).await
 }
 
 async fn connect(edge: &Edge, dialect: DialectId) -> Client {
@@ -119,18 +109,24 @@ async fn ask(client: &mut Client, dialect: DialectId) {
 }
 
 async fn survives(dialect: DialectId) {
-    let edge = tireless_edge().await;
+    count_panics();
+    let edge = Edge::tireless().await;
     let epoch = edge.desk.log.cursor(crate::edge::TENANT, 0).epoch;
     let mut client = connect(&edge, dialect).await;
     let messages = mutations::messages(dialect.name());
     let mut rng = StdRng::seed_from_u64(u64::from(dialect.index()) + 1);
-    let mut answers = 0;
-    for _ in 0..FRAMES / BURST {
+    let (mut answers, mut warm) = (0, None);
+    for sent in (0..FRAMES).step_by(BURST) {
         for _ in 0..BURST {
             client.send_text(&frame(dialect, &messages, &epoch, &mut rng)).await;
         }
         answers += barrier(&mut client).await;
+        if sent >= WARM {
+            warm = warm.or_else(resident);
+        }
     }
+    let growth = resident().zip(warm).map_or(0, |(end, warm)| end.saturating_sub(warm));
+    assert!(growth <= GROWTH_MAX, "{growth} bytes more are held after all frames than after {WARM}");
     assert!(answers > FRAMES / 10 || dialect == DialectId::SentinelAi, "only {answers} answers");
     ask(&mut client, dialect).await;
     let mut second = connect(&edge, dialect).await;
@@ -140,6 +136,13 @@ async fn survives(dialect: DialectId) {
     client.close().await;
     edge.stopped().await;
     assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a task of the edge panicked");
+}
+
+/// Memory of this process, in bytes, where the system tells.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Bytes that begin like frames more often than chance would have it.
@@ -178,7 +181,8 @@ async fn disturb(edge: &Edge, dialect: DialectId, shakes_hands: bool, rng: &mut 
 
 #[tokio::test]
 async fn random_bytes_end_their_own_connection_only() {
-    let edge = tireless_edge().await;
+    count_panics();
+    let edge = Edge::tireless().await;
     let mut bystander = connect(&edge, DialectId::SentinelOps).await;
     let mut rng = StdRng::seed_from_u64(7);
     let disturbance = async {
