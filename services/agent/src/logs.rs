@@ -3,6 +3,8 @@
 //!
 //! It must know neither where lines come from nor how reports travel.
 
+mod batcher;
+
 use std::{
     sync::{
         Arc,
@@ -12,31 +14,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use signalbox_proto::{
-    timestamp,
-    v1::{LogBatch, LogRecord, Report, report::Body},
-};
+use signalbox_proto::{timestamp, v1::LogRecord};
 use signalbox_telemetry::now;
 use tokio::{
     sync::{mpsc, mpsc::error::TrySendError, oneshot},
-    time::{Instant, timeout, timeout_at},
+    time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
-use crate::{
-    commands::JsonObject,
-    handle::json_bytes,
-    reports::{Class, shared::Reports},
-};
+use crate::{commands::JsonObject, handle::json_bytes, reports::shared::Reports};
+pub(crate) use batcher::LogBatcher;
 
 /// Lines that wait to be gathered.
 const QUEUE_LEN_MAX: usize = 2048;
-/// Most lines of one report.
-const BATCH_LEN_MAX: usize = 500;
-/// A batch ends with the line that brings it to this many bytes.
-const BATCH_BYTES: usize = 256 * 1024;
-/// How long a batch waits for more lines.
-const BATCH_DELAY: Duration = Duration::from_millis(100);
 /// Longest message of a line, in bytes; longer ones become several lines.
 pub(crate) const MESSAGE_LEN_MAX: usize = 16 * 1024;
 
@@ -76,14 +65,6 @@ enum Item {
     Line(LogRecord),
     /// Answered once all before it are in reports.
     Flush(oneshot::Sender<()>),
-}
-
-/// Makes reports of the lines that writers take in.
-#[derive(Debug)]
-pub(crate) struct LogBatcher {
-    queue: mpsc::Receiver<Item>,
-    losses: Arc<Losses>,
-    reports: Arc<Reports>,
 }
 
 pub(crate) fn log_queue(reports: Arc<Reports>, wait_max: Duration) -> (LogWriter, LogBatcher) {
@@ -164,85 +145,6 @@ impl Losses {
     }
 }
 
-impl LogBatcher {
-    /// Makes reports until it is stopped and the queue is empty.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let first = tokio::select! {
-                first = self.queue.recv() => first,
-                () = stop.cancelled(), if !self.queue.is_closed() => {
-                    self.queue.close();
-                    continue;
-                }
-            };
-            let Some(first) = first else { break };
-            let (records, flush) = self.gather(first, &stop).await;
-            self.report(records).await;
-            if let Some(flush) = flush {
-                // Fails when whoever asked has gone.
-                let _ = flush.send(());
-            }
-        }
-        // What was dropped behind the last line that there was room for.
-        let notice = self.losses.take_notice();
-        self.report(notice.map(|notice| notice.record).into_iter().collect()).await;
-    }
-
-    /// Gathers one batch; a flush ends it at once.
-    async fn gather(
-        &mut self,
-        first: Item,
-        stop: &CancellationToken,
-    ) -> (Vec<LogRecord>, Option<oneshot::Sender<()>>) {
-        let deadline = Instant::now() + BATCH_DELAY;
-        let (mut records, mut bytes, mut next) = (Vec::new(), 0, Some(first));
-        while let Some(item) = next {
-            match item {
-                Item::Line(record) => {
-                    bytes += record.message.len() + record.data.len();
-                    records.push(record);
-                }
-                Item::Flush(flush) => {
-                    self.own_up(&mut records);
-                    return (records, Some(flush));
-                }
-            }
-            // One place is left for the line that owns up.
-            if records.len() + 1 >= BATCH_LEN_MAX || bytes >= BATCH_BYTES {
-                break;
-            }
-            next = tokio::select! {
-                next = timeout_at(deadline, self.queue.recv()) => next.unwrap_or(None),
-                () = stop.cancelled() => self.queue.try_recv().ok(),
-            };
-        }
-        self.own_up(&mut records);
-        (records, None)
-    }
-
-    /// Once the queue is empty, what was dropped came after everything in the batch.
-    fn own_up(&self, records: &mut Vec<LogRecord>) {
-        if self.queue.is_empty()
-            && let Some(notice) = self.losses.take_notice()
-        {
-            records.push(notice.record);
-        }
-    }
-
-    async fn report(&self, records: Vec<LogRecord>) {
-        if records.is_empty() {
-            return;
-        }
-        let lines = records.len();
-        let body = Some(Body::Logs(LogBatch { records }));
-        let report = Report { time: Some(timestamp(now())), body, ..Report::default() };
-        // A batch is far smaller than a report may be, so this is the end of the agent.
-        if let Err(error) = self.reports.push(report, Class::Logs).await {
-            tracing::warn!(lines, "log lines are not reported: {error}");
-        }
-    }
-}
-
 /// The further facts of a line, as bytes within their bound.
 fn data(facts: &JsonObject) -> Bytes {
     if facts.is_empty() {
@@ -268,6 +170,10 @@ fn parts(message: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use signalbox_proto::v1::report::Body;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
     use crate::config::BufferConfig;
 
