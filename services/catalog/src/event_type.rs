@@ -41,28 +41,15 @@ pub struct EventType {
 }
 
 impl EventType {
-    /// A type that the state service emits.
-    pub(crate) fn change<T: EventData>(attributes: &[Attribute]) -> Self {
-        Self::new::<T>(Origin::Change, attributes)
+    /// A type that the state service emits. Its events can be filtered by what its kind can be, if it has one.
+    pub(crate) fn change<T: EventData>() -> Self {
+        Self::new::<T>(Origin::Change, Schema::of_change::<T>(T::NAME))
     }
 
     /// A type that anyone with the right may publish.
     pub(crate) fn occurrence<T: EventData>(attributes: &[Attribute]) -> Self {
-        Self::new::<T>(Origin::Occurrence, attributes)
-    }
-
-    /// A type whose data may be any object.
-    pub(crate) fn open(name: &'static str, origin: Origin, attributes: &[Attribute], doc: &str) -> Self {
-        let schema = Schema::compile(serde_json::json!({"type": "object", "description": doc}));
-        let schema = schema.expect("a schema of any object compiles");
-        Self {
-            name,
-            origin,
-            attributes: attributes.to_vec(),
-            references: Vec::new(),
-            schema,
-            example: Value::Null,
-        }
+        let attributes = attributes.to_vec();
+        Self { attributes, ..Self::new::<T>(Origin::Occurrence, Schema::of_occurrence::<T>(T::NAME)) }
     }
 
     /// The same type, whose field holds the id of a resource that must exist.
@@ -71,15 +58,9 @@ impl EventType {
         self
     }
 
-    fn new<T: EventData>(origin: Origin, attributes: &[Attribute]) -> Self {
-        Self {
-            name: T::NAME,
-            origin,
-            attributes: attributes.to_vec(),
-            references: Vec::new(),
-            schema: Schema::of::<T>(),
-            example: serde_json::from_str(T::EXAMPLE).expect("the examples of the catalog are JSON"),
-        }
+    fn new<T: EventData>(origin: Origin, schema: Schema) -> Self {
+        let example = serde_json::from_str(T::EXAMPLE).expect("the examples of the catalog are JSON");
+        Self { name: T::NAME, origin, attributes: Vec::new(), references: Vec::new(), schema, example }
     }
 
     /// The kind it belongs to: the part of the name before the first dot.

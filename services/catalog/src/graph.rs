@@ -1,19 +1,15 @@
-//! The knowledge graph: entities and relationships.
+//! The knowledge graph: entities and the relationships between them.
 
-use crate::{Attribute::Type, EventType, event_type::Origin};
+mod entity;
+mod relationship;
 
-pub(crate) fn event_types() -> Vec<EventType> {
-    vec![
-        EventType::open("entity.created", Origin::Change, &[Type], "An entity was added to the graph."),
-        EventType::open("entity.updated", Origin::Change, &[Type], "Fields of an entity changed."),
-        EventType::open("entity.deleted", Origin::Change, &[Type], "An entity was removed from the graph."),
-        EventType::open("relationship.created", Origin::Change, &[], "Two entities were related."),
-        EventType::open("relationship.updated", Origin::Change, &[], "Fields of a relationship changed."),
-        EventType::open(
-            "relationship.deleted",
-            Origin::Change,
-            &[],
-            "A relationship was removed from the graph.",
-        ),
-    ]
+use crate::domain::Declaration;
+
+pub(crate) fn declaration() -> Declaration {
+    Declaration {
+        title: "Knowledge graph",
+        doc: "What agents and people know: entities, and how they are related.",
+        kinds: vec![entity::kind(), relationship::kind()],
+        event_types: Vec::new(),
+    }
 }

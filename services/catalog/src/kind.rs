@@ -1,6 +1,8 @@
 //! Kinds of resources: what their fields are, how they live, and what their changes mean.
 
 mod build;
+mod deletion;
+mod own;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -11,8 +13,9 @@ use serde_json::{Map, Value};
 
 use crate::{Attribute, By, Emitted, Lifecycle, Schema, Violation, rules::FieldRules};
 
-pub use build::Definition;
 pub(crate) use build::{Declared, declare};
+pub(crate) use deletion::Deletion;
+pub use own::Definition;
 pub use write::Written;
 
 /// A kind of resource.
@@ -87,24 +90,22 @@ pub struct Inheritance {
     pub attributes: &'static [Attribute],
 }
 
-/// How changes become events, and rows become what the server makes of them.
+/// How changes become rows and events.
 #[derive(Debug, Clone, Copy)]
 enum Render {
     /// By the typed Rust of a built-in kind.
-    Typed {
-        settle: Settle,
-        events: fn(&str, Option<&Map<String, Value>>, Option<&Map<String, Value>>, &By<'_>) -> Vec<Emitted>,
-    },
+    Typed { write: Write, deletion: Deletion },
     /// By the common form: created, updated, deleted.
     Common,
 }
 
-type Settle = fn(
-    Map<String, Value>,
+/// Makes a row and its events of the old row and what it is to become.
+type Write = fn(
     Option<&Map<String, Value>>,
+    Map<String, Value>,
     &str,
     &By<'_>,
-) -> Result<Map<String, Value>, Violation>;
+) -> Result<(Map<String, Value>, Vec<Emitted>), Violation>;
 
 /// A reference of a resource to another.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,8 +19,8 @@ pub struct Lifecycle {
     pub requires: Vec<(&'static str, &'static str)>,
     /// States that only a person may bring about.
     pub by_people: Vec<&'static str>,
-    /// States in which a resource may be created; only the initial one when empty.
-    pub beginnings: Vec<&'static str>,
+    /// A field and a state: a resource that is created with the field true begins in the state.
+    pub begins_when: Option<(&'static str, &'static str)>,
 }
 
 impl Lifecycle {
@@ -47,17 +47,28 @@ impl Lifecycle {
         self
     }
 
-    /// States in which a resource may be created.
-    pub(crate) fn begins(mut self, states: &[&'static str]) -> Self {
-        self.beginnings.extend(states);
+    /// Begins in a state when a field is true.
+    pub(crate) fn begins_when(mut self, field: &'static str, state: &'static str) -> Self {
+        self.begins_when = Some((field, state));
         self
+    }
+
+    /// The state in which a new resource begins.
+    #[must_use]
+    pub fn beginning(&self, new: &Map<String, Value>) -> &str {
+        match self.begins_when {
+            Some((field, state)) if new.get(field) == Some(&Value::Bool(true)) => state,
+            _ => &self.initial,
+        }
     }
 
     /// Every state.
     #[must_use]
     pub fn states(&self) -> BTreeSet<&str> {
         let steps = self.transitions.iter().flat_map(|(from, to)| std::iter::once(from).chain(to));
-        steps.chain([&self.initial]).map(String::as_str).collect()
+        let beginnings =
+            std::iter::once(self.initial.as_str()).chain(self.begins_when.map(|(_, state)| state));
+        steps.map(String::as_str).chain(beginnings).collect()
     }
 
     /// Whether nothing follows a state.
@@ -84,8 +95,7 @@ impl Lifecycle {
         let stays = old.is_some_and(|old| self.state(old) == to);
         let allowed = match old {
             _ if stays => return self.check_needs(new, to),
-            None if self.beginnings.is_empty() => to == self.initial,
-            None => self.beginnings.contains(&to),
+            None => to == self.beginning(new),
             Some(old) => self.transitions.get(self.state(old)).is_some_and(|next| next.contains(to)),
         };
         if !self.states().contains(to) {
@@ -95,7 +105,7 @@ impl Lifecycle {
         }
         if !allowed {
             let message = match old {
-                None => format!("cannot begin as {to}"),
+                None => format!("cannot begin as {to}: expected {}", self.beginning(new)),
                 Some(old) => {
                     let from = self.state(old);
                     let next = self.transitions.get(from).into_iter().flatten().cloned().collect::<Vec<_>>();

@@ -1,32 +1,15 @@
-//! Generated projects and their validation.
+//! Generated projects, and their validation.
 
-use crate::{Attribute::Project, EventType, event_type::Origin};
+mod project;
+mod validation;
 
-pub(crate) fn event_types() -> Vec<EventType> {
-    vec![
-        EventType::open(
-            "project.progress",
-            Origin::Change,
-            &[Project],
-            "The generation of a project got further.",
-        ),
-        EventType::open(
-            "project.completed",
-            Origin::Change,
-            &[Project],
-            "The generation of a project ended.",
-        ),
-        EventType::open(
-            "validation.progress",
-            Origin::Change,
-            &[Project],
-            "The validation of a project got further.",
-        ),
-        EventType::open(
-            "validation.completed",
-            Origin::Change,
-            &[Project],
-            "The validation of a project ended.",
-        ),
-    ]
+use crate::domain::Declaration;
+
+pub(crate) fn declaration() -> Declaration {
+    Declaration {
+        title: "Projects",
+        doc: "Projects that agents generate, and how they are validated.",
+        kinds: vec![project::kind(), validation::kind()],
+        event_types: Vec::new(),
+    }
 }

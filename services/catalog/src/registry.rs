@@ -5,9 +5,28 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::{EventType, Kind, agents, graph, inference, kind::Declared, operations, projects, soc, system};
+use serde_json::Value;
 
+use crate::{
+    Domain, EventType, Kind, agents, domain::Declaration, graph, inference, kind::Declared, operations,
+    own_kinds, projects, soc, system,
+};
+
+/// What declares the domains, in the order in which they are documented.
+const DOMAINS: [fn() -> Declaration; 8] = [
+    agents::declaration,
+    operations::declaration,
+    soc::declaration,
+    inference::declaration,
+    graph::declaration,
+    projects::declaration,
+    system::declaration,
+    own_kinds::declaration,
+];
+
+#[derive(Default)]
 struct Catalog {
+    domains: Vec<Domain>,
     kinds: BTreeMap<String, Kind>,
     event_types: Vec<EventType>,
     by_name: BTreeMap<&'static str, usize>,
@@ -15,62 +34,90 @@ struct Catalog {
 
 /// Built once. What is declared twice, or refers to what is not there, is a defect that the first use shows.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let domains: [fn() -> Vec<Declared>; 1] = [operations::kinds];
-    let mut kinds = BTreeMap::new();
-    let mut event_types = agents::event_types();
-    for Declared { kind, event_types: types } in domains.into_iter().flat_map(|kinds| kinds()) {
-        event_types.extend(types);
-        assert!(kinds.insert(kind.name.clone(), kind).is_none(), "a kind is declared twice");
+    let mut catalog = Catalog::default();
+    for declare in DOMAINS {
+        catalog.add(declare());
     }
-    let further = [
-        operations::occurrences,
-        soc::event_types,
-        inference::event_types,
-        graph::event_types,
-        projects::event_types,
-        system::event_types,
-    ];
-    event_types.extend(further.into_iter().flat_map(|event_types| event_types()));
-    // Grouped by kind, in the order of the declarations.
-    let order: Vec<_> = event_types.iter().map(EventType::kind).collect();
-    let place = |kind: &str| order.iter().position(|known| *known == kind);
-    event_types.sort_by_key(|event_type| place(event_type.kind()));
-    let by_name: BTreeMap<_, _> =
-        event_types.iter().enumerate().map(|(at, event_type)| (event_type.name, at)).collect();
-    assert_eq!(by_name.len(), event_types.len(), "a type of event is declared twice");
-    let catalog = Catalog { kinds, event_types, by_name };
-    check(&catalog);
+    let names = catalog.event_types.iter().enumerate().map(|(at, event_type)| (event_type.name, at));
+    catalog.by_name = names.collect();
+    assert_eq!(catalog.by_name.len(), catalog.event_types.len(), "a type of event is declared twice");
+    catalog.check();
     catalog
 });
 
-/// What no type can rule out.
-fn check(catalog: &Catalog) {
-    let is_kind = |name: &str| name == "agent" || catalog.kinds.contains_key(name);
-    for (name, kind) in &catalog.kinds {
-        let fields: BTreeSet<_> = kind.schema.properties().map(|(field, _)| field).collect();
+impl Catalog {
+    /// Adds a domain: its types of events grouped by kind, those that change a resource first.
+    fn add(&mut self, declaration: Declaration) {
+        let Declaration { title, doc, kinds, event_types: further } = declaration;
+        let mut event_types = Vec::new();
+        for Declared { kind, event_types: types } in kinds.into_iter().map(Declared::finish) {
+            event_types.extend(types);
+            assert!(self.kinds.insert(kind.name.clone(), kind).is_none(), "a kind is declared twice");
+        }
+        event_types.extend(further);
+        let mut groups: Vec<&'static str> = Vec::new();
+        for event_type in &event_types {
+            if !groups.contains(&event_type.kind()) {
+                groups.push(event_type.kind());
+            }
+        }
+        event_types.sort_by_key(|event_type| groups.iter().position(|group| *group == event_type.kind()));
+        self.event_types.extend(event_types);
+        self.domains.push(Domain { title, doc, groups });
+    }
+
+    /// What no type can rule out.
+    fn check(&self) {
+        self.kinds.values().for_each(|kind| self.check_kind(kind));
+        for event_type in &self.event_types {
+            for (field, kind) in &event_type.references {
+                assert!(self.is_kind(kind), "{} refers to no kind {kind}", event_type.name);
+                let has = event_type.schema.properties().any(|(name, _)| name == *field);
+                assert!(has, "{} has no field {field}", event_type.name);
+            }
+        }
+    }
+
+    fn check_kind(&self, kind: &Kind) {
+        let name = &kind.name;
+        let fields: BTreeMap<_, _> = kind.schema.properties().collect();
         let mut used: Vec<&str> = kind.attributes.values().map(String::as_str).collect();
         used.extend(kind.inherits.iter().map(|inheritance| inheritance.field));
         used.extend(kind.references.iter().map(|(field, _)| field.as_str()));
         used.extend(kind.number.map(|number| number.field));
-        used.extend(kind.lifecycle.iter().map(|lifecycle| lifecycle.field.as_str()));
         for field in used {
-            assert!(fields.contains(field), "{name} has no field {field}");
+            assert!(fields.contains_key(field), "{name} has no field {field}");
         }
-        assert!(
-            kind.references.iter().all(|(_, kind)| is_kind(kind)),
-            "{name} refers to a kind that is not there"
-        );
-        assert!(
-            kind.inherits.iter().all(|from| is_kind(from.kind)),
-            "{name} inherits from a kind that is not there"
-        );
+        let others = kind.references.iter().map(|(_, kind)| kind.as_str());
+        for other in others.chain(kind.inherits.iter().map(|from| from.kind)) {
+            assert!(self.is_kind(other), "{name} refers to no kind {other}");
+        }
+        if let Some(lifecycle) = &kind.lifecycle {
+            let words = fields.get(lifecycle.field.as_str()).and_then(|schema| schema.get("enum"));
+            let words = words.and_then(Value::as_array).into_iter().flatten();
+            let words: BTreeSet<_> = words.filter_map(Value::as_str).collect();
+            assert_eq!(words, lifecycle.states(), "the states of {name} are those that its schema allows");
+            for (state, field) in &lifecycle.requires {
+                assert!(
+                    words.contains(state) && fields.contains_key(field),
+                    "{name} requires {field} in {state}"
+                );
+            }
+        }
         for event_type in &kind.event_types {
             let (group, _) = event_type.split_once('.').expect("a kind and a what");
             assert_eq!(group, name, "{event_type} is declared with {name}");
         }
     }
-    let reference = |event_type: &EventType| event_type.references.iter().all(|(_, kind)| is_kind(kind));
-    assert!(catalog.event_types.iter().all(reference), "an occurrence refers to a kind that is not there");
+
+    fn is_kind(&self, name: &str) -> bool {
+        name == "agent" || self.kinds.contains_key(name)
+    }
+}
+
+/// Every domain, in the order in which they are documented.
+pub fn domains() -> impl Iterator<Item = &'static Domain> {
+    CATALOG.domains.iter()
 }
 
 /// Every built-in kind, in the order of their names.
@@ -98,5 +145,5 @@ pub fn event_type(name: &str) -> Option<&'static EventType> {
 /// Whether a name belongs to the built-in catalog: a tenant's own kind cannot have it.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    CATALOG.kinds.contains_key(name) || CATALOG.event_types.iter().any(|event_type| event_type.kind() == name)
+    CATALOG.domains.iter().any(|domain| domain.groups.contains(&name))
 }

@@ -1,6 +1,6 @@
 //! What a schema says of its fields beyond their shape. The annotations are part of the published schema:
-//! `readOnly` (the server sets it), `x-immutable` (fixed after creation), `x-monotonic` (never goes down),
-//! `x-append-only` (a list that only grows at its end).
+//! `readOnly` (the server sets it), `x-immutable` (fixed after creation), `x-set-once` (fixed once it has a value),
+//! `x-monotonic` (never goes down), `x-append-only` (a list that only grows at its end).
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use crate::{Schema, Violation, violation::shown};
 pub(crate) struct FieldRules {
     read_only: BTreeSet<String>,
     immutable: BTreeSet<String>,
+    set_once: BTreeSet<String>,
     monotonic: BTreeSet<String>,
     append_only: BTreeSet<String>,
 }
@@ -28,6 +29,7 @@ impl FieldRules {
         Self {
             read_only: with("readOnly"),
             immutable: with("x-immutable"),
+            set_once: with("x-set-once"),
             monotonic: with("x-monotonic"),
             append_only: with("x-append-only"),
         }
@@ -54,6 +56,11 @@ impl FieldRules {
     ) -> Result<(), Violation> {
         if let Some(name) = self.immutable.iter().find(|name| old.get(*name) != new.get(*name)) {
             return Err(Violation::precondition(name, "cannot change after the creation"));
+        }
+        if let Some(name) =
+            self.set_once.iter().find(|name| old.contains_key(*name) && old.get(*name) != new.get(*name))
+        {
+            return Err(Violation::precondition(name, "cannot change once it has a value"));
         }
         let number = |row: &Map<String, Value>, name: &str| row.get(name).and_then(Value::as_f64);
         for name in &self.monotonic {

@@ -1,11 +1,12 @@
 //! JSON Schemas (2020-12): generated from the types of the catalog, or given by a tenant for a kind of its
 //! own. What the schema says is what data is checked by.
 
+mod generate;
+
 use jsonschema::{
     Draft, PatternOptions, Validator,
     error::{TypeKind, ValidationErrorKind},
 };
-use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
 use crate::violation::{Violation, shown};
@@ -21,18 +22,6 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// The schema of a type.
-    ///
-    /// # Panics
-    ///
-    /// When the type's schema does not compile, which the catalog's tests rule out.
-    #[must_use]
-    pub(crate) fn of<T: JsonSchema>() -> Self {
-        let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-        let document = settings.into_generator().into_root_schema_for::<T>().to_value();
-        Self::compile(document).expect("the schemas of the catalog compile")
-    }
-
     /// Compiles a schema. References lead only into the schema itself; patterns are matched in linear time.
     ///
     /// # Errors

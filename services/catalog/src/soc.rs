@@ -1,59 +1,41 @@
-//! The security operations centre: alerts, cases, investigations, detections, behaviour, decoys, playbooks.
+//! The security operations centre: alerts, cases, investigations, playbooks, and signals that leave no row.
 
-use crate::{Attribute::Severity, EventType, event_type::Origin};
+mod alert;
+mod case;
+mod investigation;
+mod playbook;
+mod signals;
 
-pub(crate) fn event_types() -> Vec<EventType> {
-    vec![
-        EventType::open("alert.created", Origin::Change, &[Severity], "A new alert was ingested."),
-        EventType::open(
-            "alert.updated",
-            Origin::Change,
-            &[Severity],
-            "Status or severity of an alert changed.",
-        ),
-        EventType::open(
-            "alert.assigned",
-            Origin::Change,
-            &[Severity],
-            "An alert was assigned to an analyst.",
-        ),
-        EventType::open("case.created", Origin::Change, &[Severity], "A case was opened."),
-        EventType::open("case.updated", Origin::Change, &[Severity], "Fields of a case changed."),
-        EventType::open("case.closed", Origin::Change, &[Severity], "A case was closed."),
-        EventType::open("case.comment", Origin::Occurrence, &[], "A comment was added to a case."),
-        EventType::open("investigation.started", Origin::Change, &[], "An agent began to investigate."),
-        EventType::open("investigation.step", Origin::Change, &[], "An intermediate step of reasoning."),
-        EventType::open("investigation.finding", Origin::Change, &[], "A finding was added to the case."),
-        EventType::open("investigation.completed", Origin::Change, &[], "An investigation ended."),
-        EventType::open("investigation.error", Origin::Change, &[], "An investigation failed."),
-        EventType::open("detection.triggered", Origin::Occurrence, &[Severity], "A rule fired."),
-        EventType::open(
-            "detection.suppressed",
-            Origin::Occurrence,
-            &[Severity],
-            "A detection was suppressed by a rule.",
-        ),
-        EventType::open(
-            "ueba.anomaly",
-            Origin::Occurrence,
-            &[Severity],
-            "Someone or something behaved unlike itself.",
-        ),
-        EventType::open(
-            "ueba.baseline_updated",
-            Origin::Occurrence,
-            &[],
-            "What counts as usual behaviour was computed anew.",
-        ),
-        EventType::open(
-            "honeytoken.touched",
-            Origin::Occurrence,
-            &[Severity],
-            "A decoy credential was used.",
-        ),
-        EventType::open("playbook.started", Origin::Change, &[], "The execution of a playbook began."),
-        EventType::open("playbook.step", Origin::Change, &[], "A step of a playbook was completed."),
-        EventType::open("playbook.completed", Origin::Change, &[], "A playbook ended."),
-        EventType::open("playbook.failed", Origin::Change, &[], "A playbook failed."),
-    ]
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Attribute::{self, Severity as BySeverity},
+    domain::Declaration,
+};
+
+/// What investigations and playbooks inherit from their case or alert.
+const INHERITED: &[Attribute] = &[BySeverity];
+
+pub(crate) fn declaration() -> Declaration {
+    let mut event_types = vec![case::comment()];
+    event_types.extend(signals::event_types());
+    Declaration {
+        title: "Security operations centre",
+        doc: "Alerts and the cases they become, what investigates and contains them, and the signals of \
+              detections, behaviour and decoys.",
+        kinds: vec![alert::kind(), case::kind(), investigation::kind(), playbook::kind()],
+        event_types,
+    }
+}
+
+/// How grave something is, in the words of the security operations centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Info,
 }

@@ -1,10 +1,13 @@
-//! How kinds are declared: the built-in ones by typed Rust, a tenant's own by a definition.
+//! How the built-in kinds are declared, and how their typed Rust takes part in a change.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Inheritance, Kind, Number, Render, Run};
+use super::{
+    Inheritance, Kind, Number, Render, Run,
+    deletion::{self, Deletion},
+};
 use crate::{
     Attribute, By, Emitted, EventType, Lifecycle, Schema, Violation,
     change::{self, Change, Log, Resource},
@@ -18,9 +21,15 @@ pub(crate) struct Declared {
     pub(crate) event_types: Vec<EventType>,
 }
 
-/// Declares a built-in kind.
-pub(crate) fn declare<T: Resource>(name: &str, id_prefix: &str, example: &str) -> Declared {
-    let schema = Schema::of::<T>();
+/// Declares a built-in kind. Its deletion is told by `<name>.deleted`, with its id in `id_field` and these of its
+/// fields.
+pub(crate) fn declare<T: Resource>(
+    name: &'static str,
+    id_prefix: &str,
+    example: &str,
+    deletion: Deletion,
+) -> Declared {
+    let schema = Schema::of_kind::<T>(name);
     let kind = Kind {
         name: name.into(),
         built_in: true,
@@ -37,7 +46,7 @@ pub(crate) fn declare<T: Resource>(name: &str, id_prefix: &str, example: &str) -
         references: Vec::new(),
         event_types: Vec::new(),
         example: serde_json::from_str(example).expect("the examples of the catalog are JSON"),
-        render: Render::Typed { settle: settle::<T>, events: events::<T> },
+        render: Render::Typed { write: write::<T>, deletion },
     };
     Declared { kind, event_types: Vec::new() }
 }
@@ -85,134 +94,63 @@ impl Declared {
         self
     }
 
-    /// A type of its events. Comes after what it can be filtered by.
+    /// A type of its events.
     pub(crate) fn emits<E: EventData>(mut self) -> Self {
-        self.event_types.push(EventType::change::<E>(&self.kind.filterable()));
-        self.kind.event_types.push(E::NAME.into());
+        self.event_types.push(EventType::change::<E>());
+        self
+    }
+
+    /// The whole declaration: its deletion is the last of its events, and all of them can be filtered like itself.
+    pub(crate) fn finish(mut self) -> Self {
+        if let Render::Typed { deletion, .. } = self.kind.render {
+            self.event_types.push(deletion::event_type(&self.kind, deletion));
+        }
+        for event_type in &mut self.event_types {
+            event_type.attributes = self.kind.filterable();
+            self.kind.event_types.push(event_type.name.into());
+        }
         self
     }
 }
 
-/// The definition of a tenant's own kind, already checked for its name.
-#[derive(Debug, Clone)]
-pub struct Definition {
-    /// Its name.
-    pub name: String,
-    /// Raised by each change of the definition.
-    pub version: u64,
-    /// What it is.
-    pub doc: String,
-    /// The JSON Schema of its fields.
-    pub schema: Value,
-    /// The course of its life.
-    pub lifecycle: Option<Lifecycle>,
-    /// What it can be filtered by, and the field with the values.
-    pub attributes: BTreeMap<Attribute, String>,
-    /// Fields that hold ids of resources that must exist, each with its kind.
-    pub references: Vec<(String, String)>,
-}
-
-impl Kind {
-    /// A tenant's own kind.
-    ///
-    /// # Errors
-    ///
-    /// What of the definition is not as expected.
-    pub fn own(definition: Definition) -> Result<Self, Violation> {
-        let Definition { name, version, doc, schema, lifecycle, attributes, references } = definition;
-        if schema.get("type") != Some(&Value::from("object")) {
-            return Err(Violation::invalid("schema.type", "expected \"object\""));
-        }
-        let schema = Schema::compile(schema).map_err(|violation| Violation {
-            field: format!("schema.{}", violation.field).trim_end_matches('.').into(),
-            ..violation
-        })?;
-        let known = |field: &str| schema.properties().any(|(name, _)| name == field);
-        let missing = |place: String, field: &str| {
-            Violation::invalid(
-                place,
-                format!("expected a field of the schema, got \"{}\"", field.escape_debug()),
-            )
-        };
-        if let Some(lifecycle) = &lifecycle {
-            if !known(&lifecycle.field) {
-                return Err(missing("lifecycle.field".into(), &lifecycle.field));
-            }
-            if lifecycle.initial.is_empty() {
-                return Err(Violation::invalid("lifecycle.initial", "expected a state, got none"));
-            }
-        }
-        for (attribute, field) in &attributes {
-            if !known(field) {
-                return Err(missing(format!("attributes.{}", attribute.name()), field));
-            }
-        }
-        for (field, _) in &references {
-            if !known(field) {
-                return Err(missing(format!("references.{}", field.escape_debug()), field));
-            }
-        }
-        let event_types = ["created", "updated", "deleted"].map(|what| format!("{name}.{what}"));
-        Ok(Self {
-            built_in: false,
-            version,
-            doc,
-            id_prefix: name.clone(),
-            rules: FieldRules::of(&schema),
-            schema,
-            lifecycle,
-            run: None,
-            number: None,
-            attributes,
-            inherits: Vec::new(),
-            references,
-            event_types: event_types.into(),
-            example: Value::Null,
-            render: Render::Common,
-            name,
-        })
-    }
-}
-
-fn settle<T: Resource>(
-    new: Map<String, Value>,
+/// A row and its events, as typed Rust makes them of the old row and what it is to become.
+pub(super) fn write<T: Resource>(
     old: Option<&Map<String, Value>>,
+    mut row: Map<String, Value>,
     id: &str,
     by: &By<'_>,
-) -> Result<Map<String, Value>, Violation> {
-    let mut typed: T = read(new)?;
-    let old = old.cloned().map(read).transpose()?;
-    typed.settle(old.as_ref(), id, by)?;
-    match serde_json::to_value(&typed) {
-        Ok(Value::Object(mut row)) => {
-            row.retain(|_, value| !value.is_null());
-            Ok(row)
+) -> Result<(Map<String, Value>, Vec<Emitted>), Violation> {
+    let mut new: T = read(row.clone())?;
+    let before = old.cloned().map(read).transpose()?;
+    let given = fields(&new);
+    new.settle(before.as_ref(), id, by)?;
+    // What the client gave stays as it was given; only defaults and what was settled are written anew.
+    for (name, value) in fields(&new) {
+        if given.get(&name) == Some(&value) && row.contains_key(&name) {
+            continue;
         }
-        _ => unreachable!("a resource is a structure with string keys"),
+        if value.is_null() {
+            row.shift_remove(&name);
+        } else {
+            row.insert(name, value);
+        }
     }
-}
-
-fn events<T: Resource>(
-    id: &str,
-    old: Option<&Map<String, Value>>,
-    new: Option<&Map<String, Value>>,
-    by: &By<'_>,
-) -> Vec<Emitted> {
-    let nothing = Map::new();
-    let row = new.or(old).unwrap_or(&nothing);
-    let changes = match (old, new) {
-        (Some(old), Some(new)) => change::changes(old, new),
-        _ => Map::new(),
-    };
-    let typed = |row: Option<&Map<String, Value>>| row.cloned().and_then(|row| read::<T>(row).ok());
-    let change = Change { id, old: typed(old), new: typed(new), row, changes, by };
+    let changes = old.map(|old| change::changes(old, &row)).unwrap_or_default();
+    let change = Change { id, old: before, new, row: &row, changes, by };
     let mut log = Log::default();
     T::events(&change, &mut log);
-    log.0
+    Ok((row, log.0))
 }
 
 /// Reads a row that the schema has let through. A type that is narrower than its schema is a defect of the
 /// catalog, which the caller sees as a refusal instead of a crash.
 fn read<T: Resource>(row: Map<String, Value>) -> Result<T, Violation> {
     serde_json::from_value(Value::Object(row)).map_err(|error| Violation::invalid("", error.to_string()))
+}
+
+fn fields<T: Resource>(resource: &T) -> Map<String, Value> {
+    match serde_json::to_value(resource) {
+        Ok(Value::Object(fields)) => fields,
+        _ => unreachable!("a resource is a structure with string keys"),
+    }
 }

@@ -77,7 +77,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(refused(json!({"type": "x", "severity": "HIGH", "incident_id": "INC-1"})).0, "incident_id");
     assert_eq!(
         refused(json!({"type": "x", "severity": "HIGH", "status": "RESOLVED"})).1,
-        "cannot begin as RESOLVED"
+        "cannot begin as RESOLVED: expected OPEN"
     );
 }
 

@@ -38,9 +38,10 @@ impl Kind {
             given.insert(spec.field.into(), number.into());
         }
         if let Some(lifecycle) = &self.lifecycle
-            && lifecycle.beginnings.is_empty()
+            && !given.contains_key(&lifecycle.field)
         {
-            given.entry(&lifecycle.field).or_insert_with(|| lifecycle.initial.clone().into());
+            let beginning = lifecycle.beginning(&given).to_owned();
+            given.insert(lifecycle.field.clone(), beginning.into());
         }
         self.schema.check(&given)?;
         self.finish(id, None, given, by)
@@ -82,7 +83,10 @@ impl Kind {
     /// Deletes a resource: the events that say so.
     #[must_use]
     pub fn delete(&self, id: &str, old: &Map<String, Value>, by: &By<'_>) -> Vec<Emitted> {
-        self.events(id, Some(old), None, by)
+        match self.render {
+            Render::Typed { deletion, .. } => vec![deletion.tell(id, old, by)],
+            Render::Common => vec![self.common(id, Some(old), None, by)],
+        }
     }
 
     fn finish(
@@ -92,34 +96,23 @@ impl Kind {
         new: Map<String, Value>,
         by: &By<'_>,
     ) -> Result<Written, Violation> {
-        let row = match self.render {
-            Render::Typed { settle, .. } => settle(new, old, id, by)?,
-            Render::Common => new,
-        };
         if let Some(lifecycle) = &self.lifecycle {
-            lifecycle.check(old, &row, by.person)?;
+            lifecycle.check(old, &new, by.person)?;
         }
+        let (row, events) = match self.render {
+            Render::Typed { write, .. } => write(old, new, id, by)?,
+            Render::Common => {
+                let event = self.common(id, old, Some(&new), by);
+                (new, vec![event])
+            }
+        };
         let nothing = Map::new();
         let before = old.unwrap_or(&nothing);
         let gone =
             before.keys().filter(|name| !row.contains_key(*name)).map(|name| (name.clone(), Value::Null));
         let set = row.iter().filter(|(name, value)| before.get(*name) != Some(value));
         let delta = set.map(|(name, value)| (name.clone(), value.clone())).chain(gone).collect();
-        let events = self.events(id, old, Some(&row), by);
         Ok(Written { row, delta, events })
-    }
-
-    fn events(
-        &self,
-        id: &str,
-        old: Option<&Map<String, Value>>,
-        new: Option<&Map<String, Value>>,
-        by: &By<'_>,
-    ) -> Vec<Emitted> {
-        match self.render {
-            Render::Typed { events, .. } => events(id, old, new, by),
-            Render::Common => vec![self.common(id, old, new, by)],
-        }
     }
 
     /// The event of a tenant's own kind.

@@ -2,25 +2,26 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Number, json};
 
 use super::INCIDENT;
 use crate::{
     By, Lifecycle, Object, Stamp, Violation,
     change::{Change, Log, Resource},
     event_data,
-    kind::{Declared, declare},
+    kind::{Declared, Deletion, declare},
+    run::{Times, zero},
 };
 
 /// A run that finds out what an incident is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct Analysis {
     /// The incident.
     #[schemars(length(max = 128), extend("x-immutable" = true))]
     incident_id: String,
     /// The agent that works on it.
-    #[schemars(length(max = 128), extend("x-immutable" = true))]
+    #[schemars(length(max = 128), extend("x-set-once" = true))]
     agent_id: Option<String>,
     /// The model that is used.
     #[schemars(length(max = 256), extend("x-immutable" = true))]
@@ -29,9 +30,9 @@ pub(crate) struct Analysis {
     #[schemars(extend("enum" = ["RUNNING", "COMPLETED", "FAILED"]))]
     status: String,
     /// How far it is, in percent.
-    #[serde(default)]
+    #[serde(default = "zero")]
     #[schemars(range(min = 0, max = 100), extend("x-monotonic" = true))]
-    progress: f64,
+    progress: Number,
     /// What it does at the moment.
     #[schemars(length(max = 256))]
     stage: Option<String>,
@@ -40,15 +41,8 @@ pub(crate) struct Analysis {
     /// Why it failed.
     #[schemars(length(max = 4096))]
     error: Option<String>,
-    /// When it began.
-    #[schemars(extend("readOnly" = true))]
-    started_at: Option<Stamp>,
-    /// When it ended.
-    #[schemars(extend("readOnly" = true))]
-    finished_at: Option<Stamp>,
-    /// How long it took, in milliseconds.
-    #[schemars(extend("readOnly" = true))]
-    duration_ms: Option<u64>,
+    #[serde(flatten)]
+    times: Times,
 }
 
 /// What an analysis found.
@@ -59,7 +53,7 @@ pub(crate) struct Results {
     root_cause: String,
     /// How sure the analysis is, from 0 to 1.
     #[schemars(range(min = 0, max = 1))]
-    confidence: f64,
+    confidence: Number,
     /// What to do about it.
     #[serde(default)]
     #[schemars(length(max = 100))]
@@ -76,6 +70,7 @@ struct Recommendation {
     #[schemars(length(max = 256))]
     action: String,
     /// How urgent it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     priority: Option<String>,
     /// Whatever else there is to say.
@@ -89,7 +84,8 @@ pub(super) fn kind() -> Declared {
         .step("RUNNING", &["COMPLETED", "FAILED"])
         .requires("COMPLETED", "results")
         .requires("FAILED", "error");
-    declare::<Analysis>("analysis", "ana", EXAMPLE)
+    let deletion = Deletion { event: "analysis.deleted", id_field: "analysis_id", fields: &["incident_id"] };
+    declare::<Analysis>("analysis", "ana", EXAMPLE, deletion)
         .lives(life)
         .runs("RUNNING", |reason| json!({"status": "FAILED", "error": reason}))
         .inherits("incident_id", "incident", INCIDENT)
@@ -99,25 +95,17 @@ pub(super) fn kind() -> Declared {
         .emits::<Progress>()
         .emits::<Completed>()
         .emits::<Failed>()
-        .emits::<Deleted>()
 }
 
 impl Resource for Analysis {
     fn settle(&mut self, _: Option<&Self>, _: &str, by: &By<'_>) -> Result<(), Violation> {
-        let started = *self.started_at.get_or_insert_with(|| by.stamp());
-        if self.status != "RUNNING" && self.finished_at.is_none() {
-            self.finished_at = Some(by.stamp());
-            self.duration_ms = Some(by.stamp().millis_since(started));
-        }
+        self.times.keep(self.status == "RUNNING", by);
         Ok(())
     }
 
     fn events(change: &Change<'_, Self>, log: &mut Log) {
-        let analysis_id = change.id();
-        let Some(new) = &change.new else {
-            return log.emit(Deleted { analysis_id, deleted_by: change.actor(), deleted_at: change.at() });
-        };
-        let (incident_id, duration_ms) = (new.incident_id.clone(), new.duration_ms.unwrap_or_default());
+        let (analysis_id, new) = (change.id(), &change.new);
+        let (incident_id, duration_ms) = (new.incident_id.clone(), new.times.took_ms());
         match (&change.old, new.status.as_str()) {
             (None, _) => log.emit(Started {
                 analysis_id,
@@ -139,7 +127,7 @@ impl Resource for Analysis {
                 log.emit(Progress {
                     analysis_id,
                     incident_id,
-                    progress: new.progress,
+                    progress: new.progress.clone(),
                     stage: new.stage.clone(),
                 });
             }
@@ -170,7 +158,7 @@ pub(crate) struct Progress {
     /// The incident.
     incident_id: String,
     /// How far it is, in percent.
-    progress: f64,
+    progress: Number,
     /// What it does at the moment.
     stage: Option<String>,
 }
@@ -201,21 +189,9 @@ pub(crate) struct Failed {
     duration_ms: u64,
 }
 
-/// An analysis was deleted.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Deleted {
-    /// Its id.
-    analysis_id: String,
-    /// Who deleted it.
-    deleted_by: String,
-    /// When.
-    deleted_at: Stamp,
-}
-
 event_data! {
     Started = "analysis.started", r#"{"analysis_id": "ana_22d1", "incident_id": "inc_7f3a", "agent_id": "analysis-agent", "initiated_by": "analysis-agent", "started_at": "2026-01-05T10:05:00Z"}"#;
-    Progress = "analysis.progress", r#"{"analysis_id": "ana_22d1", "incident_id": "inc_7f3a", "progress": 40.0, "stage": "correlating logs"}"#;
+    Progress = "analysis.progress", r#"{"analysis_id": "ana_22d1", "incident_id": "inc_7f3a", "progress": 40, "stage": "correlating logs"}"#;
     Completed = "analysis.completed", r#"{"analysis_id": "ana_22d1", "incident_id": "inc_7f3a", "results": {"root_cause": "credential stuffing", "confidence": 0.9, "recommendations": [{"action": "block_ip", "priority": "HIGH"}]}, "duration_ms": 3500}"#;
     Failed = "analysis.failed", r#"{"analysis_id": "ana_22d1", "incident_id": "inc_7f3a", "error": "the model did not answer", "duration_ms": 30000}"#;
-    Deleted = "analysis.deleted", r#"{"analysis_id": "ana_22d1", "deleted_by": "lead", "deleted_at": "2026-02-01T00:00:00Z"}"#;
 }

@@ -2,14 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::INCIDENT;
+use super::{INCIDENT, Severity};
 use crate::{
-    By, Lifecycle, Object, Stamp, Violation,
-    change::{Change, Log, Resource},
+    By, Lifecycle, Stamp, Violation,
+    change::{self, Assignment, Change, Edit, Log, Resource},
     event_data,
-    kind::{Declared, declare},
+    kind::{Declared, Deletion, declare},
 };
 
 /// Something that threatens security, from its detection to its resolution.
@@ -60,17 +59,6 @@ pub(crate) struct Incident {
     resolved_at: Option<Stamp>,
 }
 
-/// How grave something is, in the words of security operations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum Severity {
-    Critical,
-    High,
-    Medium,
-    Low,
-    Info,
-}
-
 pub(super) fn kind() -> Declared {
     const EXAMPLE: &str = r#"{"type": "suspicious_login", "severity": "HIGH",
         "affected_resources": ["user@example.com"], "project_id": "prod-eu", "region": "us-central1"}"#;
@@ -79,7 +67,9 @@ pub(super) fn kind() -> Declared {
         .step("INVESTIGATING", &["OPEN", "RESOLVED", "MERGED"])
         .step("RESOLVED", &["OPEN", "INVESTIGATING", "MERGED"])
         .requires("MERGED", "merged_into");
-    declare::<Incident>("incident", "inc", EXAMPLE)
+    let deletion =
+        Deletion { event: "incident.deleted", id_field: "incident_id", fields: &["type", "severity"] };
+    declare::<Incident>("incident", "inc", EXAMPLE, deletion)
         .lives(life)
         .numbered("incident_id", "INC")
         .filtered_by(INCIDENT)
@@ -90,7 +80,6 @@ pub(super) fn kind() -> Declared {
         .emits::<Resolved>()
         .emits::<Reopened>()
         .emits::<Merged>()
-        .emits::<Deleted>()
 }
 
 impl Resource for Incident {
@@ -108,31 +97,14 @@ impl Resource for Incident {
     }
 
     fn events(change: &Change<'_, Self>, log: &mut Log) {
-        let (incident_id, at, by) = (change.id(), change.at(), change.actor());
-        let Some(new) = &change.new else {
-            return log.emit(Deleted { incident_id, deleted_by: by, deleted_at: at });
-        };
+        let (incident_id, at, by, new) = (change.id(), change.at(), change.actor(), &change.new);
         let Some(old) = &change.old else {
-            let fields = change.row.clone();
-            return log.emit(Created {
-                incident: Shown { id: incident_id, fields, created_at: at, created_by: by },
-            });
+            return log.emit(Created { incident: change.created() });
         };
-        let changes = change.changes.clone();
-        log.emit(Updated {
-            incident_id: incident_id.clone(),
-            changes,
-            updated_by: by.clone(),
-            updated_at: at,
-        });
+        log.emit(Updated { incident_id: incident_id.clone(), edit: change.edit() });
         if change.touches("assigned_to") {
-            log.emit(Assigned {
-                incident_id: incident_id.clone(),
-                assigned_to: new.assigned_to.clone(),
-                previous_assignee: old.assigned_to.clone(),
-                assigned_by: by.clone(),
-                assigned_at: at,
-            });
+            let assignment = change.assignment(old.assigned_to.as_ref(), new.assigned_to.as_ref());
+            log.emit(Assigned { incident_id: incident_id.clone(), assignment });
         }
         match (old.status.as_str(), new.status.as_str()) {
             (from, to) if from == to => {}
@@ -157,20 +129,7 @@ impl Resource for Incident {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Created {
     /// The incident, with all its fields.
-    incident: Shown,
-}
-
-/// An incident as events show it: its fields, with its id.
-#[derive(Serialize, JsonSchema)]
-struct Shown {
-    /// Its id.
-    id: String,
-    #[serde(flatten)]
-    fields: Object,
-    /// When it was created.
-    created_at: Stamp,
-    /// Who created it.
-    created_by: String,
+    incident: change::Created<Incident>,
 }
 
 /// Fields of an incident changed.
@@ -178,12 +137,8 @@ struct Shown {
 pub(crate) struct Updated {
     /// Its id.
     incident_id: String,
-    /// Each field that changed, with its `old` and `new` value.
-    changes: Map<String, Value>,
-    /// Who changed it.
-    updated_by: String,
-    /// When.
-    updated_at: Stamp,
+    #[serde(flatten)]
+    edit: Edit,
 }
 
 /// An incident was assigned to a person or a team, or to nobody.
@@ -191,14 +146,8 @@ pub(crate) struct Updated {
 pub(crate) struct Assigned {
     /// Its id.
     incident_id: String,
-    /// Who works on it now.
-    assigned_to: Option<String>,
-    /// Who worked on it before.
-    previous_assignee: Option<String>,
-    /// Who assigned it.
-    assigned_by: String,
-    /// When.
-    assigned_at: Stamp,
+    #[serde(flatten)]
+    assignment: Assignment,
 }
 
 /// An incident was marked as resolved.
@@ -240,23 +189,11 @@ pub(crate) struct Merged {
     merged_at: Stamp,
 }
 
-/// An incident was deleted.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Deleted {
-    /// Its id.
-    incident_id: String,
-    /// Who deleted it.
-    deleted_by: String,
-    /// When.
-    deleted_at: Stamp,
-}
-
 event_data! {
     Created = "incident.created", r#"{"incident": {"id": "inc_7f3a", "type": "suspicious_login", "severity": "HIGH", "status": "OPEN", "affected_resources": ["user@example.com"], "incident_id": "INC-2026-001", "created_at": "2026-01-05T10:00:00Z", "created_by": "detection-agent"}}"#;
-    Updated = "incident.updated", r#"{"incident_id": "inc_7f3a", "changes": {"status": {"old": "OPEN", "new": "INVESTIGATING"}}, "updated_by": "analyst-1", "updated_at": "2026-01-05T10:05:00Z"}"#;
-    Assigned = "incident.assigned", r#"{"incident_id": "inc_7f3a", "assigned_to": "analyst-1", "previous_assignee": null, "assigned_by": "lead", "assigned_at": "2026-01-05T10:05:00Z"}"#;
+    Updated = "incident.updated", r#"{"incident_id": "inc_7f3a", "changes": {"status": {"old": "OPEN", "new": "INVESTIGATING"}, "assigned_to": {"old": null, "new": "analyst-1"}}, "updated_by": "analyst-1", "updated_at": "2026-01-05T10:05:00Z"}"#;
+    Assigned = "incident.assigned", r#"{"incident_id": "inc_7f3a", "assigned_to": "analyst-1", "previous_assignee": "analyst-2", "assigned_by": "lead", "assigned_at": "2026-01-05T10:05:00Z"}"#;
     Resolved = "incident.resolved", r#"{"incident_id": "inc_7f3a", "resolution": "password reset", "resolved_by": "analyst-1", "resolved_at": "2026-01-05T11:00:00Z"}"#;
     Reopened = "incident.reopened", r#"{"incident_id": "inc_7f3a", "reason": "seen again", "reopened_by": "analyst-1", "reopened_at": "2026-01-06T09:00:00Z"}"#;
     Merged = "incident.merged", r#"{"incident_id": "inc_7f3a", "merged_into": "inc_81c0", "merged_by": "analyst-1", "merged_at": "2026-01-05T10:20:00Z"}"#;
-    Deleted = "incident.deleted", r#"{"incident_id": "inc_7f3a", "deleted_by": "lead", "deleted_at": "2026-02-01T00:00:00Z"}"#;
 }

@@ -1,0 +1,7 @@
+//! What must hold for the whole catalog, whatever is declared in it.
+
+mod documents;
+mod examples;
+mod lives;
+mod names;
+mod values;
