@@ -24,8 +24,11 @@ impl Calls {
             }
             Ask::Commands { agent_id, page } => self.commands(caller, agent_id, page).await,
             Ask::Resource { kind, id, shown } => {
-                let (resource, cursor) = self.resource(caller, kind, id).await?;
-                let name = if *shown == Shown::AsKind { kind } else { "resource" };
+                let as_kind = *shown == Shown::AsKind;
+                let found = self.resource(caller, kind, id).await;
+                let (resource, cursor) =
+                    found.map_err(|error| if as_kind { error.of_kind(kind) } else { error })?;
+                let name = if as_kind { kind } else { "resource" };
                 Ok(shape::one(name, shape::resource(&resource), cursor.as_ref()))
             }
             Ask::Resources { kind, having, page, shown } => {

@@ -65,6 +65,19 @@ impl CallError {
         self
     }
 
+    /// The same, where the message that asked calls the id of the resource by its kind.
+    #[must_use]
+    pub fn of_kind(mut self, kind: &str) -> Self {
+        if self.field.as_deref() == Some("id") {
+            let own = format!("{kind}_id");
+            if let Some(rest) = self.message.strip_prefix("id:") {
+                self.message = format!("{own}:{rest}");
+            }
+            self.field = Some(own);
+        }
+        self
+    }
+
     /// As the refusal of a message, whose own field it names.
     #[must_use]
     pub fn refusal(&self) -> Box<Refusal> {
@@ -126,6 +139,8 @@ fn field_of_message(field: &str) -> String {
     let field = field.strip_prefix("merge_patch.").unwrap_or(field);
     let field = field.strip_prefix("attributes.").unwrap_or(field);
     match field {
+        // The key is made of the message's own id.
+        "idempotency_key" => "id".into(),
         "page_size" => "data.limit".into(),
         "states" => "data.status".into(),
         // A new status is what an action means.
@@ -170,6 +185,7 @@ mod tests {
             ("parameters.timeout_ms", "data.parameters.timeout_ms"),
             ("page_size", "data.limit"),
             ("kind", "data.kind"),
+            ("idempotency_key", "id"),
         ] {
             let details = ErrorDetails::with_bad_request_violation(field, "expected another");
             let status = Status::with_error_details(GrpcCode::InvalidArgument, "invalid", details);
@@ -177,6 +193,16 @@ mod tests {
             assert_eq!(refusal.message, format!("{own}: expected another"));
             assert_eq!(refusal.field.as_deref(), Some(own));
         }
+    }
+
+    #[test]
+    fn an_id_is_named_as_the_message_has_it() {
+        let details = ErrorDetails::with_bad_request_violation("id", "expected one that exists");
+        let status = Status::with_error_details(GrpcCode::NotFound, "not found", details);
+        let refusal = CallError::from(&status).of_kind("incident").refusal();
+        assert_eq!(refusal.field.as_deref(), Some("data.incident_id"));
+        assert_eq!(refusal.message, "data.incident_id: expected one that exists");
+        assert_eq!(CallError::from(&status).refusal().field.as_deref(), Some("data.id"));
     }
 
     #[test]

@@ -80,7 +80,9 @@ impl Calls {
         };
         let mut client = self.resources_client();
         let response = self.bounded(client.update_resource(self.request(caller, request)?)).await;
-        let response = response.map_err(|error| error.about(change.kind).at(change.kind, &change.id))?;
+        let of_change =
+            |error: CallError| error.about(change.kind).at(change.kind, &change.id).of_kind(change.kind);
+        let response = response.map_err(of_change)?;
         response.resource.map(|resource| shape::resource(&resource)).ok_or_else(CallError::internal)
     }
 
