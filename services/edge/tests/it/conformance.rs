@@ -1,6 +1,6 @@
 //! One suite over all five dialects: every situation, in every dialect, told and closed as its document has it.
 
-mod book;
+pub(crate) mod book;
 mod play;
 mod situation;
 mod tables;

@@ -2,6 +2,7 @@
 //! service behind it.
 
 mod client;
+mod clients;
 mod commands;
 mod conformance;
 mod credentials;

@@ -13,7 +13,7 @@ use crate::{
 
 /// Where a document lets a client put its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// `Authorization: Bearer`. Every dialect takes it there, whatever its document says.
     Header,
     /// The document's parameter of the URL.
@@ -24,8 +24,8 @@ pub(super) enum Place {
 
 /// One document.
 #[derive(Debug)]
-pub(super) struct Book {
-    pub(super) id: DialectId,
+pub(crate) struct Book {
+    pub(crate) id: DialectId,
     /// The path of its documented URL.
     path: &'static str,
     /// The parameter of its URL that holds the credential.
@@ -33,7 +33,7 @@ pub(super) struct Book {
     /// The messages that an admitted client receives before it asks for anything.
     welcome: &'static [&'static str],
     /// Something to subscribe to, and the event that it shows.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     event: &'static str,
     /// How that event is labelled, see [`Book::label`].
     pub(super) shown: (&'static str, &'static str),
@@ -47,7 +47,7 @@ pub(super) struct Book {
     pub(super) pings_by_message: bool,
 }
 
-pub(super) const BOOKS: [Book; 5] = [
+pub(crate) const BOOKS: [Book; 5] = [
     Book {
         id: DialectId::SentinelOps,
         path: "/ws",
@@ -120,7 +120,7 @@ const LABELS: [&str; 5] = ["/error/code", "/data/error_code", "/payload/code", "
 
 impl Book {
     /// The documented URL, at the edge's own address.
-    pub(super) fn url(&self, edge: &Edge, query: &str) -> String {
+    pub(crate) fn url(&self, edge: &Edge, query: &str) -> String {
         let path = format!("{}?{query}", self.path);
         match self.id {
             DialectId::Aisoc => edge.aisoc_url(&path),
@@ -165,7 +165,7 @@ impl Book {
     }
 
     /// The message that subscribes to a name.
-    pub(super) fn subscribe(&self, name: &str) -> Value {
+    pub(crate) fn subscribe(&self, name: &str) -> Value {
         match self.id {
             DialectId::Aisoc | DialectId::Projects => json!({"type": "subscribe", "channel": name}),
             _ => json!({"type": "subscribe", "data": {"events": [name]}}),
@@ -202,7 +202,7 @@ impl Book {
     }
 
     /// The event that the subscription shows; the index tells one from the next.
-    pub(super) fn event(&self, index: usize, padding: usize) -> v1::Event {
+    pub(crate) fn event(&self, index: usize, padding: usize) -> v1::Event {
         event(self.event, index, padding)
     }
 
@@ -212,17 +212,17 @@ impl Book {
     }
 
     /// Whether a message shows the event of the subscription.
-    pub(super) fn is_shown(&self, label: &(String, String)) -> bool {
+    pub(crate) fn is_shown(&self, label: &(String, String)) -> bool {
         (label.0.as_str(), label.1.as_str()) == self.shown
     }
 
     /// Where an event of [`Book::event`] says which it is.
-    pub(super) fn index_of(message: &Value) -> u64 {
+    pub(crate) fn index_of(message: &Value) -> u64 {
         ["data", "payload"].iter().find_map(|field| message[field]["index"].as_u64()).expect("an index")
     }
 
     /// A message in short: its type, and its code or event where it has one.
-    pub(super) fn label(message: &Value) -> (String, String) {
+    pub(crate) fn label(message: &Value) -> (String, String) {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
         let further = LABELS.iter().find_map(|pointer| message.pointer(pointer));
         (text(message.get("type")), text(further))
