@@ -196,6 +196,7 @@ impl AccessService for Desk {
             tenant_id: TENANT.into(),
             role: v1::Role::Viewer.into(),
             expires_at: None,
+            ..Default::default()
         }))
     }
 }
