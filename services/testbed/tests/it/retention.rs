@@ -222,8 +222,8 @@ async fn a_log_that_is_too_large_loses_its_oldest_segments_and_no_change_is_cut(
     until(
         &pool,
         "end of the deletion",
-        "SELECT oldest > 1 AND NOT EXISTS (SELECT FROM log_segments s WHERE s.tenant_id = t.tenant_id
-                AND (SELECT sum(bytes) FROM log_segments a WHERE a.tenant_id = t.tenant_id) > 900000)
+        "SELECT oldest > 1 AND (SELECT sum(bytes) <= 900000 AND min(last_revision) >= oldest FROM log_segments s
+                                WHERE s.tenant_id = t.tenant_id)
          FROM tenants t WHERE tenant_id = 'acme'",
     )
     .await;
@@ -454,8 +454,9 @@ async fn under_writers_and_watchers_two_replicas_cut_off_what_is_too_large() {
     until(
         &pool,
         "end of the deletion",
-        "SELECT NOT EXISTS (SELECT FROM tenants t WHERE (SELECT sum(bytes) FROM log_segments s
-                            WHERE s.tenant_id = t.tenant_id) > 500000)",
+        "SELECT bool_and((SELECT sum(bytes) <= 500000 AND min(last_revision) >= oldest FROM log_segments s
+                          WHERE s.tenant_id = t.tenant_id))
+         FROM tenants t",
     )
     .await;
     let uncounted: i64 = sqlx::query_scalar(
