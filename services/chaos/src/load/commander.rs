@@ -5,11 +5,12 @@ use std::time::Duration;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::json;
 use signalbox_proto::v1::{
-    CancelCommandRequest, IssueCommandRequest, command_service_client::CommandServiceClient,
-    issue_command_request::Target,
+    CancelCommandRequest, IssueCommandRequest, IssueCommandResponse,
+    command_service_client::CommandServiceClient, issue_command_request::Target,
 };
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use super::Caller;
 use crate::record::{Record, Recorder};
@@ -22,6 +23,8 @@ const PAUSE_MAX_MS: u64 = 300;
 const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1_500..=15_000;
 /// How long a worker works on a command, in milliseconds.
 const WORK_MAX_MS: u64 = 250;
+/// One of so many commands is issued again under its key.
+const REPEATED_ONE_OF: u32 = 10;
 /// One of so many commands is taken back.
 const CANCELED_ONE_OF: u32 = 8;
 
@@ -43,6 +46,8 @@ pub(crate) struct Commander {
 struct Drawn {
     number: u64,
     request: IssueCommandRequest,
+    /// Whether it is issued again under the same key, which must change nothing.
+    repeated: bool,
     /// After what time it is taken back, if at all.
     cancel_after: Option<Duration>,
 }
@@ -86,34 +91,40 @@ impl Commander {
         };
         let canceled = rng.random_range(0..CANCELED_ONE_OF) == 0;
         let cancel_after = canceled.then(|| Duration::from_millis(rng.random_range(0..=500)));
-        Some(Drawn { number, request, cancel_after })
+        let repeated = rng.random_range(0..REPEATED_ONE_OF) == 0;
+        Some(Drawn { number, request, repeated, cancel_after })
     }
 }
 
 async fn carry_out(caller: Caller, recorder: Recorder, drawn: Drawn) {
-    let Drawn { number, request, cancel_after } = drawn;
-    let refused = |message| Record::Refused { who: format!("command {number}"), message };
-    let issued = caller
-        .call(request, |channel, request| async move {
-            CommandServiceClient::new(channel).issue_command(request).await
-        })
-        .await;
-    let command_id = match issued {
-        Ok(answer) => answer.command.map(|command| command.command_id).unwrap_or_default(),
-        Err(status) => return recorder.put(refused(status.to_string())),
-    };
-    recorder.put(Record::Issued { number, command_id: command_id.clone() });
+    let Drawn { number, request, repeated, cancel_after } = drawn;
+    let mut command_id = String::new();
+    for _ in 0..if repeated { 2 } else { 1 } {
+        match issue(&caller, request.clone()).await {
+            Ok(answer) => command_id = answer.command.map(|command| command.command_id).unwrap_or_default(),
+            Err(status) => {
+                let who = format!("command {number}");
+                return recorder.put(Record::Refused { who, message: status.to_string() });
+            }
+        }
+        recorder.put(Record::Issued { number, command_id: command_id.clone() });
+    }
     let Some(wait) = cancel_after else { return };
     sleep(wait).await;
-    let request = CancelCommandRequest {
-        command_id,
-        idempotency_key: format!("cancel-{number}"),
-        ..Default::default()
-    };
+    let idempotency_key = format!("cancel-{number}");
+    let request = CancelCommandRequest { command_id, idempotency_key, ..CancelCommandRequest::default() };
     // That it has ended meanwhile is as good.
     let _ = caller
         .call(request, |channel, request| async move {
             CommandServiceClient::new(channel).cancel_command(request).await
         })
         .await;
+}
+
+async fn issue(caller: &Caller, request: IssueCommandRequest) -> Result<IssueCommandResponse, Status> {
+    caller
+        .call(request, |channel, request| async move {
+            CommandServiceClient::new(channel).issue_command(request).await
+        })
+        .await
 }

@@ -17,6 +17,9 @@ const BATCH_LEN_MAX: u64 = 4;
 /// Longest pause between two calls, in milliseconds.
 const PAUSE_MAX_MS: u64 = 120;
 
+/// One of so many calls is made twice.
+const REPEATED_ONE_OF: u32 = 10;
+
 /// Somebody who publishes.
 pub(crate) struct Publisher {
     /// The name under which the events are numbered.
@@ -36,14 +39,14 @@ impl Publisher {
         let mut first = 1;
         while !stop.is_cancelled() {
             let count = rng.random_range(1..=BATCH_LEN_MAX);
-            match publish(&self.caller, &self.name, first, count).await {
-                Ok(revisions) => {
-                    self.recorder.put(Record::Published { publisher: self.name.clone(), first, revisions });
-                }
-                Err(status) => {
-                    self.recorder
-                        .put(Record::Refused { who: self.name.clone(), message: status.to_string() });
-                }
+            // A caller that did not hear the answer repeats itself, which must change nothing.
+            let times = if rng.random_range(0..REPEATED_ONE_OF) == 0 { 2 } else { 1 };
+            for _ in 0..times {
+                let record = match publish(&self.caller, &self.name, first, count).await {
+                    Ok(revisions) => Record::Published { publisher: self.name.clone(), first, revisions },
+                    Err(status) => Record::Refused { who: self.name.clone(), message: status.to_string() },
+                };
+                self.recorder.put(record);
             }
             first += count;
             tokio::select! {

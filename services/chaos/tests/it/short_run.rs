@@ -53,7 +53,7 @@ async fn a_house_under_every_fault_keeps_its_promises() {
     // What nobody did cannot go wrong: everybody has had something to do.
     assert!(figures.faults.values().sum::<usize>() >= 10, "{shown}");
     assert!(figures.acknowledged > 0 && figures.started > 0, "{shown}");
-    for protocol in ["grpc", "sentinelops", "aisoc", "freeagentics", "sentinel_ai"] {
+    for protocol in ["grpc", "sentinelops", "aisoc", "freeagentics", "sentinel_ai", "projects"] {
         assert!(figures.delivered[protocol][0] > 0, "nothing was delivered over {protocol}\n{shown}");
     }
 }
