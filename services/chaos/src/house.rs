@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    reader::{Pace, Reader, Seat},
+    reader::{Reader, Seat},
     record::Recorder,
     schedule::Cast,
 };
@@ -289,13 +289,4 @@ impl Ports {
 /// A file for the journal of an agent.
 fn journal(dir: &Path, agent: &str) -> PathBuf {
     dir.join("journals").join(format!("{agent}.jsonl"))
-}
-
-/// Changes how a reader reads.
-impl House {
-    fn pace(&self, reader: usize, pace: Pace) {
-        if let Some(seat) = self.seats.get(reader) {
-            seat.set_pace(pace);
-        }
-    }
 }

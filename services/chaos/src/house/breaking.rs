@@ -68,6 +68,11 @@ impl House {
         }
     }
 
+    /// Changes how a reader reads.
+    fn pace(&self, reader: usize, pace: Pace) {
+        self.seats[reader].set_pace(pace);
+    }
+
     fn process(&self, fault: Fault) -> Option<&Process> {
         match fault.kind {
             Kind::KillAgent | Kind::PauseAgent | Kind::Twin => self.agents.get(fault.target),
