@@ -91,8 +91,8 @@ pub(crate) struct RunArgs {
     /// Working directory of the program.
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// Variable for the program's environment, besides the agent's own (without SIGNALBOX_TOKEN); may be given
-    /// again.
+    /// Variable for the program's environment, besides the agent's own (without the credentials of Signalbox);
+    /// may be given again.
     #[arg(long = "env", value_name = "KEY=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
     /// Wait for a start command instead of starting the program at once.

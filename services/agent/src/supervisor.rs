@@ -61,7 +61,7 @@ pub struct ProgramConfig {
     pub command: Vec<OsString>,
     /// Its working directory; the agent's own when absent.
     pub cwd: Option<PathBuf>,
-    /// Variables for its environment, besides the agent's own (without `SIGNALBOX_TOKEN`).
+    /// Variables for its environment, besides the agent's own (without credentials of Signalbox).
     pub env: Vec<(String, String)>,
     /// When it is started again.
     pub restart: RestartPolicy,

@@ -1,6 +1,6 @@
 //! A program that runs: one process group, from its spawn to the end of its last member.
 
-use std::{collections::BTreeMap, io, process::Stdio};
+use std::{collections::BTreeMap, ffi::OsStr, io, process::Stdio};
 
 use nix::sys::signal::Signal;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
@@ -11,8 +11,8 @@ use tokio::{
 
 use super::{ProgramConfig, group::Group, status::Exit};
 
-/// The agent's own credential, which is not the program's.
-const TOKEN_VARIABLE: &str = "SIGNALBOX_TOKEN";
+/// How the variables of Signalbox that hold a credential end: the program has none of them.
+const CREDENTIALS: [&str; 3] = ["TOKEN", "_SECRET", "_DATABASE_URL"];
 
 /// A program that runs.
 #[derive(Debug)]
@@ -42,7 +42,9 @@ impl Program {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no program to start"))?;
         let mut command = CommandWrap::with_new(program, |command| {
             command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            command.env_remove(TOKEN_VARIABLE);
+            std::env::vars_os().filter(|(name, _)| is_credential(name)).for_each(|(name, _)| {
+                command.env_remove(name);
+            });
             command.envs(config.env.iter().map(|(key, value)| (key, value))).envs(variables);
             if let Some(cwd) = &config.cwd {
                 command.current_dir(cwd);
@@ -93,4 +95,10 @@ impl Drop for Program {
             self.kill();
         }
     }
+}
+
+/// Whether a variable holds a credential of Signalbox.
+fn is_credential(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("SIGNALBOX_") && CREDENTIALS.iter().any(|end| name.ends_with(end))
 }

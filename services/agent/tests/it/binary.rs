@@ -20,6 +20,7 @@ fn agent(url: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox-agent"));
     command.args(["run", "--id", "web-1"]).args(args);
     command.env("SIGNALBOX_GRPC_URL", url).env("SIGNALBOX_TOKEN", TOKEN).env("SIGNALBOX_LOG", "debug");
+    command.env("SIGNALBOX_ADMIN_TOKEN", TOKEN);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -47,7 +48,7 @@ fn pids(said: &Said) -> Option<Vec<u32>> {
 async fn a_signal_stops_the_program_tells_of_it_and_ends_well() {
     let mut server = TestServer::start().await;
     let args = ["--label", "env=test", "--name", "Web", "--env", "GREETING=hello", "--config-env", "--"];
-    let script = "trap 'echo bye; exit 0' TERM; echo \"$GREETING|${SIGNALBOX_TOKEN-none}\"; while :; do sleep 0.05; done";
+    let script = "trap 'echo bye; exit 0' TERM; echo \"$GREETING|${SIGNALBOX_TOKEN-none}${SIGNALBOX_ADMIN_TOKEN-}\"; while :; do sleep 0.05; done";
     let child = spawn(&server, &[&args[..], &["sh", "-c", script]].concat());
     let mut observer = Observer::of(&mut server).await;
     let hello = &observer.session.hello;
