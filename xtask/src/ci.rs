@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use owo_colors::OwoColorize as _;
 
-use crate::{console::seconds, foreground, layout::Layout, programs::cargo, sqlx_metadata, test};
+use crate::{console::seconds, docs, foreground, layout::Layout, programs::cargo, sqlx_metadata, test};
 
 /// The steps, cheap ones first.
-const STEPS: [Step; 6] = [Step::Format, Step::Dependencies, Step::Lints, Step::Docs, Step::Sql, Step::Tests];
+const STEPS: [Step; 7] =
+    [Step::Format, Step::Generated, Step::Dependencies, Step::Lints, Step::Docs, Step::Sql, Step::Tests];
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Format,
+    Generated,
     Dependencies,
     Lints,
     Docs,
@@ -49,6 +51,7 @@ impl Step {
     fn command(self) -> &'static str {
         match self {
             Self::Format => "cargo fmt --all --check",
+            Self::Generated => "cargo xtask docs --check",
             Self::Dependencies => "cargo deny --locked check --hide-inclusion-graph bans licenses sources",
             Self::Lints => "cargo clippy --workspace --all-targets --locked -- -D warnings",
             Self::Docs => "cargo doc --workspace --no-deps --locked",
@@ -59,6 +62,7 @@ impl Step {
 
     async fn run(self, layout: &Layout) -> Result<()> {
         match self {
+            Self::Generated => return docs::run(layout, true),
             Self::Sql => return sqlx_metadata::run(layout, true).await,
             Self::Tests => return test::run(layout, &test::Options::ci()).await,
             Self::Dependencies => check_deny(layout).await?,
@@ -104,12 +108,12 @@ mod tests {
     #[test]
     fn the_table_shows_what_failed_and_what_was_not_run() {
         let second = Duration::from_secs(1);
-        let shown = table(&[(Step::Format, second, true), (Step::Dependencies, second, false)]);
+        let shown = table(&[(Step::Format, second, true), (Step::Generated, second, false)]);
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines.len(), STEPS.len() + 1);
         assert!(lines[0].contains("ok") && lines[0].contains("cargo fmt"), "{shown}");
         assert!(lines[1].contains("FAIL") && lines[1].contains("1.0 s"), "{shown}");
-        assert!(lines[2].contains("not run") && lines[2].contains("clippy"), "{shown}");
-        assert!(lines[6].contains("2.0 s"), "{shown}");
+        assert!(lines[2].contains("not run") && lines[2].contains("cargo deny"), "{shown}");
+        assert!(lines[7].contains("2.0 s"), "{shown}");
     }
 }

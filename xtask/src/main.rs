@@ -6,6 +6,7 @@ mod ci;
 mod console;
 mod db;
 mod dev;
+mod docs;
 mod foreground;
 mod house;
 mod interrupt;
@@ -61,7 +62,7 @@ enum Command {
     ///   cargo xtask test -p signalbox-state a_late_disconnect
     #[command(verbatim_doc_comment)]
     Test(test::Options),
-    /// Run the gate: format, dependencies, lints, docs, SQL metadata, tests
+    /// Run the gate: format, generated files, dependencies, lints, docs, SQL metadata, tests
     ///
     /// Stops at the first step that fails, and shows the time of each. CI runs this very command.
     #[command(verbatim_doc_comment)]
@@ -101,6 +102,15 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Generate the references in docs/ from the code: catalog.md and schemas/
+    ///
+    /// Run it after changing what they are generated from, and commit them.
+    #[command(verbatim_doc_comment)]
+    Docs {
+        /// Change nothing; fail when a file is out of date
+        #[arg(long)]
+        check: bool,
+    },
     /// Download the programs of a PostgreSQL server (called by this program itself)
     #[command(hide = true)]
     DownloadPostgres,
@@ -135,6 +145,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run(&layout).await,
         Command::Db(action) => db::run(&layout, action).await,
         Command::Sqlx { check } => sqlx_metadata::run(&layout, check).await,
+        Command::Docs { check } => docs::run(&layout, check),
         Command::DownloadPostgres => postgres::download(&layout).await,
     }
 }

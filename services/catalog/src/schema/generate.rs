@@ -1,7 +1,7 @@
 //! The schemas of the catalog's types, as they are published.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Schema;
 
@@ -84,11 +84,22 @@ fn require_values(document: &mut Value) {
     }
 }
 
+/// Describes what is read instead of what is written: further fields may be there, and what has a default is.
 fn open(document: &mut Value) {
     walk(document, &mut |schema| {
+        let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let filled =
+            fields.filter(|(_, field)| field.get("default").is_some_and(|default| !default.is_null()));
+        let filled: Vec<_> = filled.map(|(name, _)| Value::from(name.as_str())).collect();
+        if !filled.is_empty()
+            && let Value::Array(required) = schema.entry("required").or_insert_with(|| json!([]))
+        {
+            let further: Vec<_> = filled.into_iter().filter(|name| !required.contains(name)).collect();
+            required.extend(further);
+        }
         schema.retain(|keyword, value| {
             let closes = keyword == "additionalProperties" && *value == Value::Bool(false);
-            !closes && !RULES.contains(&keyword.as_str())
+            !closes && keyword != "default" && !RULES.contains(&keyword.as_str())
         });
     });
 }
