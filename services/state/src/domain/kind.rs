@@ -88,6 +88,14 @@ impl Kinds {
     }
 }
 
+/// Whether a kind could have this name; one that could not is not looked for.
+#[must_use]
+pub(crate) fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    first && name.len() <= NAME_LEN_MAX && name.bytes().all(fits)
+}
+
 /// A kind that is not there.
 #[must_use]
 pub(crate) fn unknown(name: &str) -> Error {
@@ -223,9 +231,11 @@ impl Change for Delete {
     type Reply = ();
 
     fn needs(&self, needs: &mut Needs) {
-        needs.resources.kinds.insert(self.name.clone());
-        needs.resources.kinds_in_use.insert(self.name.clone());
-        needs.resources.kinds_total = true;
+        if is_name(&self.name) {
+            needs.resources.kinds.insert(self.name.clone());
+            needs.resources.kinds_in_use.insert(self.name.clone());
+            needs.resources.kinds_total = true;
+        }
     }
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<(), Error> {
@@ -255,9 +265,7 @@ impl Change for Delete {
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    if !first || name.len() > NAME_LEN_MAX || !name.bytes().all(fits) {
+    if !is_name(name) {
         let message = format!(
             "kind.name: expected 1 to {NAME_LEN_MAX} characters of a-z 0-9 _ beginning with a letter, got {}",
             validate::shown(name)

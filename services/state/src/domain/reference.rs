@@ -7,8 +7,11 @@ use super::{Code, Draft, Error, Needs, validate};
 /// What the catalog calls the kind of agents, which are no resources.
 const AGENT: &str = "agent";
 
-/// Names the row that is referred to.
+/// Names the row that is referred to. What cannot be an id is not looked for, and so is not found.
 pub(super) fn look_at(kind: &str, id: &str, needs: &mut Needs) {
+    if validate::agent_id("", id).is_err() {
+        return;
+    }
     if kind == AGENT {
         needs.agents.insert(id.into());
     } else {

@@ -94,13 +94,16 @@ impl Change for Write {
 impl Write {
     /// Names the rows that are known to be looked at, whatever the tenant's own kinds are.
     pub(super) fn look_at(&self, needs: &mut Needs) {
+        if !kind::is_name(&self.kind) {
+            return;
+        }
         let needs = &mut needs.resources;
         match catalog::kind(&self.kind) {
             Some(kind) if kind.number.is_some() => drop(needs.numbers.insert(self.kind.clone())),
             Some(_) => {}
             None => drop(needs.kinds.insert(self.kind.clone())),
         }
-        if !self.id.is_empty() {
+        if validate::agent_id("id", &self.id).is_ok() {
             needs.rows.insert((self.kind.clone(), self.id.clone()));
         }
     }
@@ -237,6 +240,7 @@ impl Write {
         expected_version: u64,
         circumstances: Circumstances<'_>,
     ) -> Result<Resource, Error> {
+        validate::agent_id("id", &self.id)?;
         let key = (self.kind.clone(), self.id.clone());
         let resource = draft.resource(&key).ok_or_else(|| Error::no_resource(&key.0, &key.1))?;
         if expected_version != 0 && expected_version != resource.version {

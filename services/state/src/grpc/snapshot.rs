@@ -6,7 +6,10 @@ use sqlx::{Postgres, Transaction};
 
 use super::Context;
 use crate::{
-    domain::{Error, kind::OwnKind},
+    domain::{
+        Error,
+        kind::{self, OwnKind},
+    },
     store::{self, tenants::Bounds},
 };
 
@@ -45,6 +48,9 @@ impl Snapshot {
         context: &Context,
         name: &str,
     ) -> Result<Option<Arc<OwnKind>>, Error> {
+        if !kind::is_name(name) {
+            return Ok(None);
+        }
         let (tenants, names) = ([self.tenant_id.clone()], [name.to_owned()]);
         let kinds =
             store::kinds::load(&mut *self.transaction, context.appender.kinds(), &tenants, &names).await?;

@@ -73,6 +73,7 @@ async fn in_a_report_each_occurrence_is_refused_alone_and_none_is_logged_twice()
             ("detection.triggered", json!({"title": "a", "severity": "low"})),
             ("detection.triggered", json!({"title": "b", "severity": "grave"})),
             ("case.comment", json!({"case_id": "case_1", "comment": "?"})),
+            ("case.comment", json!({"case_id": "case\0", "comment": "?"})),
             ("honeytoken.touched", json!({"token_id": "decoy-1"})),
         ],
     );
@@ -83,6 +84,7 @@ async fn in_a_report_each_occurrence_is_refused_alone_and_none_is_logged_twice()
         [
             (Some(1), "INVALID_ARGUMENT".to_owned(), "events[1].data.severity".to_owned()),
             (Some(2), "NOT_FOUND".to_owned(), "events[2].data.case_id".to_owned()),
+            (Some(3), "NOT_FOUND".to_owned(), "events[3].data.case_id".to_owned()),
         ]
     );
     // The agent lost the acknowledgement, and sends the report again.

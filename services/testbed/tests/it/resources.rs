@@ -101,6 +101,10 @@ async fn what_makes_no_sense_is_refused_by_its_field() {
     let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
     let deep: Value = serde_json::from_str(&deep).unwrap();
     let analysis = |id: &str| json!({"incident_id": id});
+    for answer in [operator.get("a\0b", "x").await, operator.create("a\0b", "", json!({})).await] {
+        assert_eq!(refusal(answer), (Code::InvalidArgument, "kind".into()));
+    }
+    assert_eq!(refusal(operator.delete("incident", "a\0b").await), (Code::InvalidArgument, "id".into()));
     for (kind, id, data, code, field) in [
         ("incident", "inc_1", incident(), Code::AlreadyExists, "id"),
         ("incident", "a b", incident(), Code::InvalidArgument, "id"),
@@ -349,6 +353,9 @@ async fn in_a_report_each_change_is_refused_alone() {
         change("incident", "inc_9", Change::Delete(true)),
         change("spaceship", "s", create(json!({}))),
         v1::ResourceChange { kind: "incident".into(), id: "inc_1".into(), change: None },
+        change("inci\0dent", "inc_1", create(incident())),
+        change("incident", "inc\0_1", Change::Delete(true)),
+        change("incident", "inc\0_1", patch(json!({"title": "a"}))),
     ];
     wire.report(resource_report(1, changes)).await;
     let refused = wire.acknowledged(1).await;
@@ -367,6 +374,9 @@ async fn in_a_report_each_change_is_refused_alone() {
             (10, "NOT_FOUND", "changes[10].id"),
             (11, "INVALID_ARGUMENT", "changes[11].kind"),
             (12, "INVALID_ARGUMENT", "changes[12].change"),
+            (13, "INVALID_ARGUMENT", "changes[13].kind"),
+            (14, "INVALID_ARGUMENT", "changes[14].id"),
+            (15, "INVALID_ARGUMENT", "changes[15].id"),
         ]
     );
     let viewer = Client::new(state.channel(), Role::Viewer);
