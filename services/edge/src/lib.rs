@@ -1,5 +1,6 @@
 //! The WebSocket edge: follows the logs of the state service, and translates them for people.
 
+pub mod asyncapi;
 pub mod calls;
 pub mod config;
 pub mod dialect;

@@ -42,6 +42,11 @@ const CHANNELS: [(&str, &[&str]); 7] = [
 /// The channel that holds all others.
 const ALL: &str = "all";
 
+/// The names of all channels.
+pub(crate) fn channels() -> Vec<&'static str> {
+    CHANNELS.iter().map(|(name, _)| *name).chain([ALL]).collect()
+}
+
 /// The envelope of every message. Notices concern the connection, and carry no tenant.
 #[derive(Serialize)]
 struct Message<'a, P: Serialize> {

@@ -67,6 +67,43 @@ pub enum Code {
 type Row = (&'static str, u16);
 
 impl Code {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Malformed,
+        Self::Invalid,
+        Self::UnknownName,
+        Self::UnsupportedName,
+        Self::Unauthenticated,
+        Self::Expired,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Conflict,
+        Self::RateLimited,
+        Self::TooManyConnections,
+        Self::TooManySubscriptions,
+        Self::NotServed,
+        Self::CursorExpired,
+        Self::CommandFailed,
+        Self::CommandTimedOut,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// Whether connections end for this reason; by all others only a message is refused.
+    #[must_use]
+    pub const fn ends_connections(self) -> bool {
+        matches!(
+            self,
+            Self::Unauthenticated
+                | Self::Expired
+                | Self::Forbidden
+                | Self::RateLimited
+                | Self::TooManyConnections
+                | Self::Unavailable
+                | Self::Internal
+        )
+    }
+
     /// The word that the dialect's error messages carry.
     #[must_use]
     pub const fn word(self, dialect: DialectId) -> &'static str {

@@ -16,6 +16,11 @@ use crate::{event::Event, interest::TypeName};
 #[derive(Debug, Clone, Copy)]
 pub struct FreeAgentics;
 
+/// Every name that may be subscribed to.
+pub(crate) fn names() -> Vec<&'static str> {
+    names::supported()
+}
+
 impl Dialect for FreeAgentics {
     fn id(&self) -> DialectId {
         DialectId::FreeAgentics

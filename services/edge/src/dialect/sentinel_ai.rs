@@ -15,6 +15,7 @@ use crate::{
     event::Event,
     interest::{Scope, Topic, TypeName},
 };
+pub(crate) use line::CATEGORIES;
 use line::Line;
 
 /// `/ws/logs`.

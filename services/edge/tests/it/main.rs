@@ -7,6 +7,7 @@ mod commands;
 mod conformance;
 mod credentials;
 mod desk;
+mod documents;
 mod edge;
 mod http;
 mod lifecycle;

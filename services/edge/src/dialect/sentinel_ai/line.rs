@@ -12,7 +12,7 @@ use crate::{
 /// Type of the events that are lines already.
 pub(super) const LOG_LINE: &str = "log.line";
 /// The categories of the document.
-pub(super) const CATEGORIES: [&str; 6] = ["system", "agent", "monitor", "error", "config", "security"];
+pub(crate) const CATEGORIES: [&str; 6] = ["system", "agent", "monitor", "error", "config", "security"];
 /// Events that lines are rendered from, each with the category of its line.
 pub(super) const RENDERED: [(&str, &str); 13] = [
     ("agent.created", "agent"),
