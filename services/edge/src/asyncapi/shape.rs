@@ -11,6 +11,11 @@ use super::{about::Asked, transcript::Shown};
 /// they are shown unchanged.
 pub(super) fn of_event(shown: &Shown) -> Value {
     let mut schema = of(&shown.frame);
+    for member in ["type", "event"] {
+        if shown.frame[member].is_string() {
+            schema["properties"][member] = json!({"const": shown.frame[member]});
+        }
+    }
     if let Some(member) = shown.data_member {
         let mut data = shown.event_type.schema.document().clone();
         if let Some(data) = data.as_object_mut() {
@@ -21,9 +26,13 @@ pub(super) fn of_event(shown: &Shown) -> Value {
     schema
 }
 
-/// A schema that fits each of several messages: what all of them have is required.
+/// A schema that fits each of several messages of one type: what all of them have is required.
 pub(super) fn of_all<'a>(frames: impl Iterator<Item = &'a Value>) -> Value {
-    frames.map(of).reduce(|all, one| both(&all, &one)).unwrap_or_else(|| json!({}))
+    let mut frames = frames.peekable();
+    let r#type = frames.peek().map(|first| first["type"].clone());
+    let mut schema = frames.map(of).reduce(|all, one| both(&all, &one)).unwrap_or_else(|| json!({}));
+    schema["properties"]["type"] = json!({"const": r#type});
+    schema
 }
 
 /// The schema of a client's message.
