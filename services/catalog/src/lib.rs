@@ -10,6 +10,7 @@ mod domain;
 mod event_type;
 mod graph;
 mod inference;
+mod keys;
 mod kind;
 mod lifecycle;
 mod operations;

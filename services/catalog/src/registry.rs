@@ -8,12 +8,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Domain, EventType, Kind, agents, domain::Declaration, graph, inference, kind::Declared, operations,
+    Domain, EventType, Kind, agents, domain::Declaration, graph, inference, keys, kind::Declared, operations,
     own_kinds, projects, soc, system,
 };
 
 /// What declares the domains, in the order in which they are documented.
-const DOMAINS: [fn() -> Declaration; 8] = [
+const DOMAINS: [fn() -> Declaration; 9] = [
     agents::declaration,
     operations::declaration,
     soc::declaration,
@@ -22,6 +22,7 @@ const DOMAINS: [fn() -> Declaration; 8] = [
     projects::declaration,
     system::declaration,
     own_kinds::declaration,
+    keys::declaration,
 ];
 
 #[derive(Default)]

@@ -190,15 +190,11 @@ impl Calls {
         let role = Role::ALL.into_iter().find(|role| role.word() == response.role().word());
         Ok(Principal {
             role: role.ok_or_else(CallError::internal)?,
-            // A key without an end outlives every connection.
-            expires_at: response
-                .expires_at
-                .as_ref()
-                .and_then(to_time)
-                .unwrap_or_else(|| now + time::Duration::weeks(52 * 100)),
+            expires_at: response.expires_at.as_ref().and_then(to_time),
             subject: response.subject,
             tenant_id: response.tenant_id,
             fingerprint: None,
+            key_id: Some(response.key_id).filter(|key_id| !key_id.is_empty()),
         })
     }
 

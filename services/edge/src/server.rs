@@ -25,7 +25,7 @@ use crate::{
     feed::{Encode, Feeds},
     limits::{Policies, PolicyError},
     places::Places,
-    session::{Shared, Tools},
+    session::{ApiKeys, Shared, Tools},
     upstream::{self, Credentials, UpstreamConfig},
 };
 use connection::Door;
@@ -121,7 +121,10 @@ impl Server {
         let credentials = Credentials::new(keys.clone(), OWN_TOKEN_TTL);
         let places = Places::start(channel, credentials, &feed_tasks, &stop);
         let (timing, logs) = (config.timing(), config.logs());
-        let tools = Tools { feeds, calls, keys, places };
+        let api_keys = ApiKeys::new(calls.clone());
+        feed_tasks.spawn(api_keys.clone().run(stop.clone()));
+        feed_tasks.spawn(keys.clone().refresh(stop.clone()));
+        let tools = Tools { feeds, calls, keys, api_keys, places };
         let shared = Shared::new(tools, policies, timing, logs, drain.clone());
         let door = Door {
             shared: Arc::new(shared),

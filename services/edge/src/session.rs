@@ -4,6 +4,7 @@
 //! It must know no dialect by name, but for the log stream's tenant; dialects say how they behave.
 
 mod admission;
+mod api_keys;
 mod changes;
 mod course;
 mod credentials;
@@ -34,6 +35,7 @@ use crate::{
     limits::{Limits, Policies},
     places::Places,
 };
+pub use api_keys::ApiKeys;
 pub use credentials::Arrival;
 use inbound::{Drain, Reader};
 use machine::Machine;
@@ -88,6 +90,7 @@ pub struct Shared {
     feeds: Feeds,
     calls: Calls,
     keys: Keys,
+    api_keys: ApiKeys,
     limits: Limits,
     places: Places,
     policies: Policies,
@@ -139,8 +142,10 @@ pub struct Tools {
     pub feeds: Feeds,
     /// Ask the state service.
     pub calls: Calls,
-    /// Check credentials.
+    /// Check tokens.
     pub keys: Keys,
+    /// Check API keys.
+    pub api_keys: ApiKeys,
     /// Count the connections of users over all edges.
     pub places: Places,
 }
@@ -155,11 +160,12 @@ impl Shared {
         logs: LogsAccess,
         drain: CancellationToken,
     ) -> Self {
-        let Tools { feeds, calls, keys, places } = tools;
+        let Tools { feeds, calls, keys, api_keys, places } = tools;
         Self {
             feeds,
             calls,
             keys,
+            api_keys,
             limits: Limits::default(),
             places,
             policies,

@@ -77,14 +77,16 @@ impl fmt::Display for Role {
 /// A caller whose credential was good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The `sub` claim.
+    /// The `sub` claim; `key:<key id>` for the holder of an API key.
     pub subject: String,
-    /// The `tenant_id` claim; `*` for the role service.
+    /// The tenant, which tokens name in the claim `tenant_id`; `*` for the role service.
     pub tenant_id: String,
-    /// The `role` claim.
+    /// What they may do.
     pub role: Role,
-    /// The `exp` claim: when the credential ceases to hold.
-    pub expires_at: OffsetDateTime,
+    /// When the credential ceases to hold; `None` for never, which only API keys may.
+    pub expires_at: Option<OffsetDateTime>,
     /// The `fingerprint` claim, where the token is bound to one client.
     pub fingerprint: Option<String>,
+    /// The API key, where that is the credential; it may be revoked at any time.
+    pub key_id: Option<String>,
 }

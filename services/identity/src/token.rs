@@ -190,8 +190,9 @@ impl Keys {
             subject: claims.sub,
             tenant_id: claims.tenant_id,
             role: claims.role,
-            expires_at,
+            expires_at: Some(expires_at),
             fingerprint: claims.fingerprint,
+            key_id: None,
         })
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod command;
 mod draft;
 mod error;
 pub(crate) mod event;
+pub(crate) mod key;
 pub(crate) mod kind;
 mod reference;
 pub(crate) mod report;
@@ -20,11 +21,11 @@ mod validate;
 use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
-pub(crate) use draft::{Draft, KindsTotal, Loaded, Needs, View};
+pub(crate) use draft::{Draft, KindsTotal, Loaded, LoadedKeys, Needs, View};
 pub(crate) use error::{Code, Error};
 pub(crate) use event::{Input as EventInput, NewEvent};
-pub(crate) use rows::{Agent, Command, ConfigState, Execution};
 pub(crate) use resource::Resource;
+pub(crate) use rows::{Agent, Command, ConfigState, Execution};
 pub(crate) use validate::{
     agent_id as check_agent_id, plain as check_plain, row_object as read_row_object,
     selector as check_selector, word as check_word,

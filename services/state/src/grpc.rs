@@ -2,6 +2,7 @@
 
 mod access_service;
 mod agent_service;
+mod authenticate;
 mod caller;
 mod catalog_service;
 mod command_service;
@@ -17,17 +18,16 @@ mod watch_service;
 
 use std::{sync::Arc, time::Duration};
 
-use signalbox_identity::Keys;
 use signalbox_proto::v1::{
     self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
-    catalog_service_server::CatalogServiceServer,
-    command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
-    place_service_server::PlaceServiceServer, resource_service_server::ResourceServiceServer, system_service_server::SystemServiceServer,
+    catalog_service_server::CatalogServiceServer, command_service_server::CommandServiceServer,
+    event_service_server::EventServiceServer, place_service_server::PlaceServiceServer,
+    resource_service_server::ResourceServiceServer, system_service_server::SystemServiceServer,
     watch_service_server::WatchServiceServer,
 };
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::{InterceptorLayer, Routes};
+use tonic::service::Routes;
 use tower::Layer as _;
 use uuid::Uuid;
 
@@ -39,6 +39,8 @@ use crate::{
     store::{self, tenants::Bounds},
     watch::Hub,
 };
+use authenticate::Authenticate;
+pub(crate) use authenticate::Authenticator;
 use caller::Caller;
 
 /// Largest message that is taken, in bytes: 500 log lines of 16 KiB do not fit, and need not.
@@ -62,7 +64,7 @@ pub(crate) struct Context {
     pub(crate) hub: Hub,
     pub(crate) board: Board,
     pub(crate) registry: Registry,
-    pub(crate) keys: Keys,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) replica_id: Uuid,
     pub(crate) session: SessionConfig,
     pub(crate) tasks: TaskTracker,
@@ -86,7 +88,7 @@ impl Context {
 
 /// Every service, behind the check of credentials.
 pub(crate) fn routes(context: &Arc<Context>) -> Routes {
-    let authenticate = InterceptorLayer::new(caller::Authenticate::new(context.keys.clone()));
+    let authenticate = Authenticate(Arc::clone(&context.authenticator));
     macro_rules! served {
         ($server:ident, $service:path) => {
             authenticate.layer(

@@ -40,6 +40,8 @@ const PARTITION_DAYS_AHEAD: u16 = 3;
 const IDEMPOTENCY_KEPT: Duration = Duration::hours(24);
 /// How long the last report of a run is remembered after the run was last heard of.
 const INSTANCES_KEPT: Duration = Duration::days(30);
+/// How long API keys are listed that hold no more.
+const KEYS_KEPT: Duration = Duration::days(90);
 
 /// When agents are given up.
 #[derive(Debug, Clone)]
@@ -163,6 +165,7 @@ impl Keeper {
         store::idempotency::forget(&self.pool, at - IDEMPOTENCY_KEPT).await?;
         store::agents::forget_instances(&self.pool, at - INSTANCES_KEPT).await?;
         store::places::forget(&self.pool).await?;
+        store::api_keys::forget(&self.pool, at - KEYS_KEPT).await?;
         store::replicas::forget(&self.pool, at - INSTANCES_KEPT).await
     }
 }

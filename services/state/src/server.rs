@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     bus::{self, Bell},
     config::Config,
-    grpc::{self, Context},
+    grpc::{self, Authenticator, Context},
     keeper::Keeper,
     log::Appender,
     retention::Retention,
@@ -160,6 +160,7 @@ impl Server {
         writers.spawn(monitor.run(pool.clone(), appender.clone(), stopped.clone()));
         let retention = Retention { pool: pool.clone(), config: config.retention() };
         writers.spawn(retention.run(stopped.clone()));
+        writers.spawn(keys.clone().refresh(stopped.clone()));
         writers.spawn(serve_metrics(metrics, pool.clone(), stopped.clone()));
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
         let context = Context {
@@ -168,7 +169,7 @@ impl Server {
             hub,
             board,
             registry: registry.clone(),
-            keys,
+            authenticator: Arc::new(Authenticator::new(keys, pool.clone())),
             replica_id,
             session: config.session(),
             tasks: streams.clone(),

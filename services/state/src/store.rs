@@ -4,6 +4,7 @@
 //! It must know no rules: it loads rows, and writes what the rules made of them.
 
 pub(crate) mod agents;
+pub(crate) mod api_keys;
 pub(crate) mod commands;
 pub(crate) mod events;
 pub(crate) mod idempotency;

@@ -22,9 +22,6 @@ use crate::{
     places::{Full, Place},
 };
 
-/// The credential of nobody in particular is good for so long.
-const ANONYMOUS_FOR: time::Duration = time::Duration::weeks(52);
-
 /// A user who was let in.
 pub(super) struct Admitted {
     pub(super) user: User,
@@ -34,13 +31,22 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    /// Waits until the number of the user's connections has changed, at this edge or at others.
-    pub(super) async fn pool_changed(&mut self) {
+    /// Waits until something has become of the user that concerns the connection.
+    pub(super) async fn changed(&mut self) -> Changed {
         tokio::select! {
-            () = self.permit.changed() => {}
-            () = self.place.changed() => {}
+            () = self.permit.changed() => Changed::Pool,
+            () = self.place.changed() => Changed::Pool,
+            () = self.user.revoked() => Changed::Revoked,
         }
     }
+}
+
+/// What has become of a user.
+pub(super) enum Changed {
+    /// The number of the user's connections is another, at this edge or at others.
+    Pool,
+    /// The credential was taken back.
+    Revoked,
 }
 
 /// A user for whom a place among all edges was asked for.
@@ -90,18 +96,19 @@ impl Machine {
             subject: self.address.to_string(),
             tenant_id: self.shared.logs.tenant_id.clone(),
             role: Role::Viewer,
-            expires_at: signalbox_telemetry::now() + ANONYMOUS_FOR,
+            expires_at: None,
             fingerprint: None,
+            key_id: None,
         };
-        User { principal, credential: String::new().into() }
+        User { principal, credential: String::new().into(), hold: None }
     }
 
     /// Begins to check a credential.
     pub(super) fn check(&mut self, credential: SecretString) {
         self.checking = true;
         let fingerprint = self.arrival.fingerprint.clone();
-        let (keys, calls) = (self.shared.keys.clone(), self.shared.calls.clone());
-        let checked = credentials::check(credential, fingerprint, keys, calls, signalbox_telemetry::now());
+        let (keys, api_keys) = (self.shared.keys.clone(), self.shared.api_keys.clone());
+        let checked = credentials::check(credential, fingerprint, keys, api_keys, signalbox_telemetry::now());
         self.work.push(Box::pin(async move { Outcome::Checked(Box::new(checked.await)) }));
     }
 
@@ -188,10 +195,19 @@ impl Machine {
         Continue(())
     }
 
+    pub(super) fn on_user(&mut self, changed: &Changed) -> Flow {
+        match changed {
+            Changed::Pool => self.tell_pool(),
+            Changed::Revoked => self.close_for(&credentials::revoked()),
+        }
+    }
+
     pub(super) fn watch_expiry(&mut self) {
         let Some(admitted) = &self.admitted else { return };
-        let left = admitted.user.principal.expires_at - signalbox_telemetry::now();
-        let left = Duration::try_from(left).unwrap_or_default();
+        self.timers.clear(Timer::Expiry);
+        self.timers.clear(Timer::ExpiryWarning);
+        let Some(expires_at) = admitted.user.principal.expires_at else { return };
+        let left = Duration::try_from(expires_at - signalbox_telemetry::now()).unwrap_or_default();
         if let Some(at) = Instant::now().checked_add(left) {
             self.timers.set(Timer::Expiry, at);
             let warning = at.checked_sub(self.shared.timing.expiry_warning).unwrap_or_else(Instant::now);

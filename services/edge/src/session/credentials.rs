@@ -3,16 +3,19 @@
 //! It must know no dialect by name; the dialect's manners say where to look.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use signalbox_identity::{Error as TokenError, Keys, Principal};
+use signalbox_identity::{Error as TokenError, Keys, PresentedApiKey, Principal};
 use time::OffsetDateTime;
 
+use super::api_keys::{ApiKeys, Hold};
 use crate::{
-    calls::{CallError, Calls},
+    calls::CallError,
     dialect::{Code, Manners, notice::Ending},
 };
 
 /// When a client with a bad credential may try again, in seconds.
 const RETRY_AFTER_S: u64 = 30;
+/// What the holder of a bad credential is told, whatever is wrong with it.
+const UNKNOWN: &str = "Invalid or expired token";
 
 /// What a client brought with its handshake.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +52,18 @@ impl Arrival {
 pub(super) struct User {
     pub(super) principal: Principal,
     pub(super) credential: SecretString,
+    /// Where the credential is an API key.
+    pub(super) hold: Option<Hold>,
+}
+
+impl User {
+    /// Waits until the credential is taken back before its time, which only an API key can be.
+    pub(super) async fn revoked(&self) {
+        match &self.hold {
+            Some(hold) => hold.revoked().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// Checks a credential. Tokens are checked here; anything else is an API key, about which the state service
@@ -57,16 +72,20 @@ pub(super) async fn check(
     credential: SecretString,
     fingerprint: Option<String>,
     keys: Keys,
-    calls: Calls,
+    api_keys: ApiKeys,
     now: OffsetDateTime,
 ) -> Result<User, Ending> {
-    let principal = if looks_like_token(credential.expose_secret()) {
-        keys.verify(credential.expose_secret(), now).map_err(|error| refused(&error))?
+    let (principal, hold) = if looks_like_token(credential.expose_secret()) {
+        let verified = keys.verify_fresh(credential.expose_secret(), now).await;
+        (verified.map_err(|error| refused(&error))?, None)
+    } else if PresentedApiKey::parse(credential.expose_secret()).is_none() {
+        return Err(ending(Code::Unauthenticated, UNKNOWN));
     } else {
-        calls.authenticate(&credential, now).await.map_err(|error| unknown_key(&error))?
+        let (principal, hold) = api_keys.check(&credential).await.map_err(|error| unknown_key(&error))?;
+        (principal, Some(hold))
     };
     admit(&principal, fingerprint.as_deref())?;
-    Ok(User { principal, credential })
+    Ok(User { principal, credential, hold })
 }
 
 /// A token of the compact form has three parts.
@@ -99,6 +118,11 @@ pub(super) fn missing(manners: &Manners) -> Ending {
     )
 }
 
+/// The user's API key no longer holds.
+pub(super) fn revoked() -> Ending {
+    ending(Code::Expired, "the API key was revoked or has expired")
+}
+
 /// The user's time is over.
 pub(super) fn expired() -> Ending {
     ending(Code::Expired, "the token has expired")
@@ -110,7 +134,7 @@ fn refused(error: &TokenError) -> Ending {
         // Why exactly is for the log: whoever forges tokens learns nothing.
         error => {
             tracing::debug!(%error, "a token was refused");
-            ending(Code::Unauthenticated, "Invalid or expired token")
+            ending(Code::Unauthenticated, UNKNOWN)
         }
     }
 }
@@ -120,7 +144,7 @@ fn unknown_key(error: &CallError) -> Ending {
         Code::Unavailable | Code::Internal => {
             Ending { code: error.code, message: error.message.clone(), retry_after_s: error.retry_after_s }
         }
-        _ => ending(Code::Unauthenticated, "Invalid or expired token"),
+        _ => ending(Code::Unauthenticated, UNKNOWN),
     }
 }
 
@@ -141,8 +165,9 @@ mod tests {
             subject: "ann".into(),
             tenant_id: "dev".into(),
             role,
-            expires_at: OffsetDateTime::UNIX_EPOCH,
+            expires_at: None,
             fingerprint: fingerprint.map(str::to_owned),
+            key_id: None,
         }
     }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Farewell, Shared,
-    admission::Admitted,
+    admission::{self, Admitted},
     changes::Change,
     credentials::Arrival,
     inbound::{Drain, Inbound, Reader},
@@ -136,7 +136,7 @@ impl Machine {
                 Some(()) = self.followed.next() => Continue(()),
                 () = sleep_until(next_due) => self.on_time(),
                 Ok(()) = health.changed() => self.on_health(*health.borrow_and_update()),
-                () = pool_changed(&mut self.admitted) => self.tell_pool(),
+                changed = user_changed(&mut self.admitted) => self.on_user(&changed),
                 () = self.shared.drain.cancelled(), if !self.leaving => self.on_drain(),
             };
             if let Break(farewell) = flow {
@@ -284,10 +284,10 @@ impl Machine {
     }
 }
 
-/// Waits until the number of the user's connections has changed.
-async fn pool_changed(admitted: &mut Option<Admitted>) {
+/// Waits until something has become of the user.
+async fn user_changed(admitted: &mut Option<Admitted>) -> admission::Changed {
     match admitted {
-        Some(admitted) => admitted.pool_changed().await,
+        Some(admitted) => admitted.changed().await,
         None => std::future::pending().await,
     }
 }

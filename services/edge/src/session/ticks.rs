@@ -30,9 +30,8 @@ impl Machine {
             Timer::Authentication => return self.close_for(&credentials::missing(self.manners)),
             Timer::Expiry => return self.close_for(&credentials::expired()),
             Timer::ExpiryWarning => {
-                let left =
-                    self.admitted.as_ref().map(|a| a.user.principal.expires_at - signalbox_telemetry::now());
-                let within = left.unwrap_or_default();
+                let expires_at = self.admitted.as_ref().and_then(|a| a.user.principal.expires_at);
+                let within = expires_at.map(|at| at - signalbox_telemetry::now()).unwrap_or_default();
                 self.teller.tell(&Notice::Leaving { reason: LeavingReason::Expiry, within });
             }
             Timer::KeepAlive => return self.on_keep_alive(),

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// An API key that the desk knows.
-pub(crate) const API_KEY: &str = "sbk_viewer";
+pub(crate) const API_KEY: &str = "sbk_viewerkey234_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// What was asked of the desk.
 #[derive(Debug, Clone)]

@@ -62,8 +62,9 @@ impl Mapping {
             role: self.role(claims).ok_or_else(|| {
                 Error::Invalid(format!("claim {} names no role that is known here", self.role_claim))
             })?,
-            expires_at,
+            expires_at: Some(expires_at),
             fingerprint: text("fingerprint"),
+            key_id: None,
         };
         crate::token::check_names(&principal)?;
         Ok(principal)

@@ -1,6 +1,7 @@
 //! What one batch of changes sees and writes. A [`View`] holds the rows that the batch has loaded, and what
 //! its changes made of them so far; a [`Draft`] is one change's own layer over it, kept or thrown away whole.
 
+mod keys;
 mod resources;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -11,6 +12,7 @@ use super::{
     Agent, Command, Error, Execution, NewEvent, Origin,
     system::{System, Told},
 };
+pub(crate) use keys::Loaded as LoadedKeys;
 pub(crate) use resources::{KindsTotal, Loaded, Needs as ResourceNeeds};
 
 type InstanceKey = (String, Uuid);
@@ -33,6 +35,8 @@ pub(crate) struct Needs {
     pub(crate) system: bool,
     /// Resources and kinds.
     pub(crate) resources: ResourceNeeds,
+    /// API keys.
+    pub(crate) keys: keys::Needs,
 }
 
 /// The rows of one tenant that a batch has loaded and locked, and what became of them.
@@ -58,6 +62,8 @@ pub(crate) struct View {
     pub(crate) told: Option<Told>,
     /// Resources and kinds.
     pub(crate) resources: Loaded,
+    /// API keys.
+    pub(crate) keys: LoadedKeys,
 }
 
 impl View {
@@ -130,6 +136,7 @@ impl View {
             self.executions.insert(key, execution);
         }
         self.resources.keep(staged.resources);
+        self.keys.keep(staged.keys);
         if let Some(told) = staged.told {
             self.told = Some(told.clone());
             self.system.iter_mut().for_each(|system| system.told = told.clone());
@@ -153,6 +160,7 @@ struct Staged {
     events: Vec<NewEvent>,
     told: Option<Told>,
     resources: resources::Staged,
+    keys: keys::Staged,
 }
 
 /// One change's layer over the view.

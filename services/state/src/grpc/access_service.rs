@@ -1,18 +1,21 @@
-//! `AccessService`: tokens. API keys are not served yet.
+//! `AccessService`: tokens and API keys.
+
+mod list;
 
 use std::sync::Arc;
 
-use signalbox_identity::{Error as TokenError, Role, TokenRequest};
+use secrecy::ExposeSecret as _;
+use signalbox_identity::{Error as TokenError, NewApiKey, Role, TokenRequest};
 use signalbox_proto::{timestamp, v1, v1::access_service_server::AccessService};
 use signalbox_telemetry::now;
 use time::Duration;
 use tonic::{Request, Response, Status};
 
-use super::{
-    Context,
-    caller::{self, Caller},
+use super::{Context, caller::Caller};
+use crate::domain::{
+    Code, Error,
+    key::{self, ApiKey},
 };
-use crate::domain::{Code, Error};
 
 /// How long a token holds unless its issuer says.
 const TTL_S_DEFAULT: u32 = 3600;
@@ -43,7 +46,7 @@ impl AccessService for Service {
             subject: asked.subject,
             ttl,
         };
-        let token = self.0.keys.issue(&token, at).map_err(|error| match error {
+        let token = self.0.authenticator.keys().issue(&token, at).map_err(|error| match error {
             TokenError::BadRequest { field, expected } => {
                 let field = if field == "sub" { "subject" } else { field };
                 Error::invalid(field, format!("{field}: expected {expected}"))
@@ -55,23 +58,42 @@ impl AccessService for Service {
 
     async fn create_api_key(
         &self,
-        _: Request<v1::CreateApiKeyRequest>,
+        request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        Err(no_keys())
+        let caller = Caller::of(&request, Role::may_administer)?;
+        let asked = request.into_inner();
+        let NewApiKey { key_id, text, hash } = NewApiKey::generate();
+        let change = key::Create {
+            key_id: key_id.clone(),
+            name: asked.name.clone(),
+            role: grantable(asked.role())?,
+            ttl: (asked.ttl_s > 0).then(|| Duration::seconds(i64::from(asked.ttl_s))),
+            hash,
+        };
+        let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
+        // The answer that was kept of an earlier call names another key, whose secret nobody knows any more.
+        let secret =
+            if done.reply.key_id == key_id { text.expose_secret().to_owned() } else { String::new() };
+        Ok(Response::new(v1::CreateApiKeyResponse { key: Some(shown(done.reply)), secret }))
     }
 
     async fn revoke_api_key(
         &self,
-        _: Request<v1::RevokeApiKeyRequest>,
+        request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        Err(no_keys())
+        let caller = Caller::of(&request, Role::may_administer)?;
+        let asked = request.into_inner();
+        let change = key::Revoke { key_id: asked.key_id.clone() };
+        let done = self.0.appender.submit(caller.submission(change, "", &asked)?).await?;
+        Ok(Response::new(v1::RevokeApiKeyResponse { key: Some(shown(done.reply)) }))
     }
 
     async fn list_api_keys(
         &self,
-        _: Request<v1::ListApiKeysRequest>,
+        request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        Err(no_keys())
+        let caller = Caller::of(&request, Role::may_administer)?;
+        Ok(Response::new(list::page(&self.0.pool, &caller.tenant("")?, &request.into_inner()).await?))
     }
 
     async fn authenticate(
@@ -82,23 +104,42 @@ impl AccessService for Service {
         let credential = request.into_inner().credential;
         let principal = match (credential.as_str(), caller.principal.role) {
             ("", _) => caller.principal,
-            (credential, Role::Service) => self.0.keys.verify(credential, now()).map_err(caller::refused)?,
+            (credential, Role::Service) => {
+                let checked = self.0.authenticator.check(credential).await;
+                // Who asks must not take it for a word on its own credential.
+                checked.map_err(|error| error.within("credential"))?
+            }
             _ => {
                 let message = "only the role service may ask about other credentials than its own";
                 return Err(Error::new(Code::PermissionDenied, message).into());
             }
         };
         Ok(Response::new(v1::AuthenticateResponse {
-            role: v1::Role::from_word(principal.role.word()).unwrap_or_default().into(),
+            role: wire(principal.role).into(),
             subject: principal.subject,
             tenant_id: principal.tenant_id,
-            expires_at: Some(timestamp(principal.expires_at)),
+            expires_at: principal.expires_at.map(timestamp),
+            key_id: principal.key_id.unwrap_or_default(),
         }))
     }
 }
 
-fn no_keys() -> Status {
-    Status::unimplemented("this server takes tokens only; API keys are not served yet")
+/// A key as its tenant's administrators see it.
+fn shown(key: ApiKey) -> v1::ApiKey {
+    v1::ApiKey {
+        key_id: key.key_id,
+        name: key.name,
+        role: wire(key.role).into(),
+        created_at: Some(timestamp(key.created_at)),
+        created_by: key.created_by,
+        expires_at: key.expires_at.map(timestamp),
+        revoked_at: key.revoked_at.map(timestamp),
+        last_used_at: key.last_used_at.map(timestamp),
+    }
+}
+
+fn wire(role: Role) -> v1::Role {
+    v1::Role::from_word(role.word()).unwrap_or_default()
 }
 
 /// The roles that an administrator may give.

@@ -1,9 +1,9 @@
-//! Who calls: credentials are checked before any service sees the call.
+//! The caller of a request, whose credential was checked: what it may do, and what it asks to be changed.
 
 use sha2::{Digest as _, Sha256};
-use signalbox_identity::{Error as TokenError, Keys, Principal, Role};
-use signalbox_telemetry::{current_traceparent, is_traceparent, new_traceparent, now};
-use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
+use signalbox_identity::{Principal, Role};
+use signalbox_telemetry::{current_traceparent, is_traceparent, new_traceparent};
+use tonic::Request;
 
 use crate::{
     domain::{Code, Error, Origin},
@@ -12,43 +12,6 @@ use crate::{
 
 /// Longest idempotency key, in bytes.
 const IDEMPOTENCY_KEY_LEN_MAX: usize = 128;
-
-/// Checks the bearer token of every call, and leaves the caller in the request's extensions.
-#[derive(Clone)]
-pub(super) struct Authenticate {
-    keys: Keys,
-}
-
-impl Authenticate {
-    pub(super) const fn new(keys: Keys) -> Self {
-        Self { keys }
-    }
-}
-
-impl Interceptor for Authenticate {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let principal = self.keys.verify(bearer(request.metadata())?, now()).map_err(refused)?;
-        request.extensions_mut().insert(principal);
-        Ok(request)
-    }
-}
-
-fn bearer(metadata: &MetadataMap) -> Result<&str, Error> {
-    let header = metadata.get("authorization").ok_or_else(|| {
-        Error::new(Code::Unauthenticated, "no credentials: expected metadata authorization: Bearer <token>")
-    })?;
-    let text = header.to_str().unwrap_or_default();
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(Error::new(Code::Unauthenticated, "metadata authorization: expected Bearer <token>")),
-    }
-}
-
-/// What the holder of a bad token is told.
-#[expect(clippy::needless_pass_by_value, reason = "used to map errors")]
-pub(super) fn refused(error: TokenError) -> Error {
-    Error::new(Code::Unauthenticated, error.to_string())
-}
 
 /// The caller of a request, and the work that the call belongs to.
 pub(super) struct Caller {

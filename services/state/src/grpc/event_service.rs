@@ -7,8 +7,8 @@ use signalbox_proto::v1::{self, event_service_server::EventService};
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Context, caller::Caller, convert, watch_service::session_time};
-use crate::domain::{Code, Error, event};
+use super::{Context, caller::Caller, convert};
+use crate::domain::{Error, event};
 
 /// Most batches of one stream: its answer lists every event.
 const STREAM_BATCHES_MAX: usize = 1000;
@@ -33,14 +33,12 @@ impl EventService for Service {
         let caller = Caller::of(&request, Role::may_publish)?;
         let mut batches = request.into_inner();
         let (mut results, mut count) = (Vec::new(), 0);
-        let expiry = tokio::time::sleep(session_time(&caller));
-        tokio::pin!(expiry);
+        let ended = self.0.authenticator.ended(&caller.principal);
+        tokio::pin!(ended);
         loop {
             let batch = tokio::select! {
                 batch = batches.next() => batch,
-                () = &mut expiry => {
-                    return Err(Error::new(Code::Unauthenticated, "the token has expired").into());
-                }
+                error = &mut ended => return Err(error.into()),
                 () = self.0.closing.cancelled() => return Err(crate::log::stopping().into()),
             };
             let Some(batch) = batch else { break };

@@ -4,13 +4,14 @@ mod inbox;
 
 use std::{sync::Arc, time::Duration};
 
+use signalbox_identity::Principal;
 use signalbox_proto::v1::{self, connect_request, connect_response};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
-use super::{Context, caller::Caller, convert, watch_service::session_time};
+use super::{Context, caller::Caller, convert};
 use crate::{
     domain::{
         Code, Error, Origin,
@@ -60,7 +61,7 @@ struct Session<'run> {
     /// The last report of this run that was in the log when the session began.
     last_report: u64,
     outbox: Outbox,
-    expires_in: Duration,
+    principal: Principal,
     /// The newest configuration that was sent on this session.
     config_generation: u64,
 }
@@ -102,7 +103,7 @@ impl<'run> Session<'run> {
             session_epoch: opened.session_epoch,
             last_report: opened.last_report,
             outbox,
-            expires_in: session_time(caller),
+            principal: caller.principal.clone(),
             config_generation: 0,
         })
     }
@@ -175,8 +176,9 @@ impl<'run> Session<'run> {
         let mut inbox = Inbox::new(context.session.reports_in_flight_max);
         let silence_max = context.session.heartbeat_interval * HEARTBEATS_MISSED_MAX;
         let silence = tokio::time::sleep(silence_max);
-        let expiry = tokio::time::sleep(self.expires_in);
-        tokio::pin!(silence, expiry);
+        let principal = self.principal.clone();
+        let credential_ended = context.authenticator.ended(&principal);
+        tokio::pin!(silence, credential_ended);
         let mut drained = false;
         loop {
             tokio::select! {
@@ -210,7 +212,7 @@ impl<'run> Session<'run> {
                 () = &mut silence => {
                     return Err(Error::new(Code::Unavailable, "no heartbeat arrived in time"));
                 }
-                () = &mut expiry => return Err(Error::new(Code::Unauthenticated, "the token has expired")),
+                error = &mut credential_ended => return Err(error),
                 () = context.draining.cancelled(), if !drained => {
                     drained = true;
                     let window_ms = u32::try_from(context.session.drain_window.as_millis()).unwrap_or(u32::MAX);
@@ -329,7 +331,7 @@ async fn hello(requests: &mut Streaming<v1::ConnectRequest>) -> Result<v1::Hello
 /// The word under which the log remembers why a session was ended.
 fn close_reason(error: &Error) -> &'static str {
     match error.code {
-        Code::Unauthenticated => "token_expired",
+        Code::Unauthenticated => "credential_ended",
         Code::Unavailable if error.retry_after.is_some() => "service_unavailable",
         Code::Unavailable => "heartbeat_timeout",
         _ => "protocol_error",

@@ -100,14 +100,13 @@ struct Watch {
 
 impl Watch {
     async fn run(mut self, mut requests: Streaming<v1::WatchRequest>) {
-        let expiry = tokio::time::sleep(session_time(&self.caller));
-        tokio::pin!(expiry);
+        let (context, principal) = (Arc::clone(&self.context), self.caller.principal.clone());
         let outbox = self.outbox.clone();
         let closing = self.context.closing.clone();
         // A request may wait for room on a connection that is not read: the end does not wait with it.
         let ended = tokio::select! {
             ended = self.handle_all(&mut requests) => ended.err(),
-            () = &mut expiry => Some(Error::new(Code::Unauthenticated, "the token has expired")),
+            error = context.authenticator.ended(&principal) => Some(error),
             () = closing.cancelled() => Some(crate::log::stopping()),
             () = outbox.closed() => None,
         };
@@ -178,12 +177,6 @@ impl Watch {
         }
         Ok(())
     }
-}
-
-/// How long the caller's credential still holds.
-pub(super) fn session_time(caller: &Caller) -> std::time::Duration {
-    let left = caller.principal.expires_at - signalbox_telemetry::now();
-    left.try_into().unwrap_or_default()
 }
 
 /// The revision after which a cursor resumes, or why it cannot.

@@ -30,6 +30,7 @@ impl AccessService for Shared {
             tenant_id: "dev".into(),
             role: role.into(),
             expires_at: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
+            key_id: String::new(),
         }))
     }
 

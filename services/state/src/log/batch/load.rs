@@ -1,5 +1,6 @@
 //! The rows that a batch looks at, loaded with one statement for each kind of row, and none where none is needed.
 
+mod keys;
 mod resources;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -72,12 +73,14 @@ pub(super) async fn load(
         wanted.iter().filter(|(_, needs)| needs.system).map(|(tenant_id, _)| tenant_id.clone()).collect();
     let mut systems = store::system::load(&mut *connection, &of_systems, now).await?;
     let mut resources = resources::load(&mut *connection, wanted, kinds, now).await?;
+    let mut keys = keys::load(&mut *connection, wanted, now).await?;
     let view = |(tenant_id, bounds): (&String, &Bounds)| {
         let rows = rows.remove(tenant_id).unwrap_or_default();
         let mut view = View::new(bounds.head, rows.agents, rows.instances, rows.commands, rows.executions);
         view.queues = queues.remove(tenant_id).unwrap_or_default();
         view.system = systems.remove(tenant_id);
         view.resources = resources.remove(tenant_id).unwrap_or_default();
+        view.keys = keys.remove(tenant_id).unwrap_or_default();
         (tenant_id.clone(), view)
     };
     Ok(bounds.iter().map(view).collect())

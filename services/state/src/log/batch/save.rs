@@ -56,6 +56,7 @@ pub(super) async fn save(
         store::commands::put_executions(&mut *connection, &executions).await?;
     }
     save_resources(&mut *connection, views, now).await?;
+    save_keys(&mut *connection, views).await?;
     let told = pairs(views, |view| view.told.iter());
     if !told.is_empty() {
         store::system::put(&mut *connection, &told).await?;
@@ -90,6 +91,18 @@ async fn save_resources(
     let gone = pairs(views, View::deleted_kinds);
     if !gone.is_empty() {
         store::kinds::delete(&mut *connection, &gone).await?;
+    }
+    Ok(())
+}
+
+async fn save_keys(connection: &mut PgConnection, views: &BTreeMap<String, View>) -> Result<(), sqlx::Error> {
+    let keys = pairs(views, View::new_keys);
+    if !keys.is_empty() {
+        store::api_keys::insert(&mut *connection, &keys).await?;
+    }
+    let revoked = pairs(views, View::revoked_keys);
+    if !revoked.is_empty() {
+        store::api_keys::revoke(&mut *connection, &revoked).await?;
     }
     Ok(())
 }

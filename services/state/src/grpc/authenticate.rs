@@ -1,0 +1,159 @@
+//! Who calls: the credential of every call is checked before any service sees it, and that of a stream for as long
+//! as the stream lasts.
+
+mod api_keys;
+
+use std::{
+    convert::Infallible,
+    mem,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use signalbox_identity::{Keys, PresentedApiKey, Principal};
+use signalbox_telemetry::now;
+use sqlx::PgPool;
+use tonic::{Status, body::Body, server::NamedService};
+use tower::{Layer, Service};
+
+use crate::domain::{Code, Error};
+use api_keys::ApiKeys;
+
+/// How often it is looked whether the API key of a stream still holds.
+const STREAM_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Knows whose credential is whose.
+pub(crate) struct Authenticator {
+    keys: Keys,
+    api_keys: ApiKeys,
+}
+
+impl Authenticator {
+    pub(crate) fn new(keys: Keys, pool: PgPool) -> Self {
+        Self { keys, api_keys: ApiKeys::new(pool) }
+    }
+
+    /// What signs tokens.
+    pub(super) const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Says whose credential this is.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED`; `UNAVAILABLE` when API keys cannot be looked up.
+    pub(super) async fn check(&self, credential: &str) -> Result<Principal, Error> {
+        match PresentedApiKey::parse(credential) {
+            Some(presented) => self.api_keys.check(&presented, now()).await,
+            None => self.keys.verify_fresh(credential, now()).await.map_err(|error| unauthenticated(&error)),
+        }
+    }
+
+    /// Waits until the credential of a stream no longer holds, and says why. While API keys cannot be looked up,
+    /// they hold.
+    pub(super) async fn ended(&self, principal: &Principal) -> Error {
+        let expired = async {
+            match principal.expires_at {
+                Some(expires_at) => {
+                    tokio::time::sleep((expires_at - now()).try_into().unwrap_or_default()).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let Some(key_id) = &principal.key_id else {
+            expired.await;
+            return Error::new(Code::Unauthenticated, "the token has expired");
+        };
+        let revoked = async {
+            loop {
+                tokio::time::sleep(STREAM_LOOK_EVERY).await;
+                match self.api_keys.look(key_id, now()).await {
+                    Err(error) if error.code == Code::Unauthenticated => return error,
+                    _ => {}
+                }
+            }
+        };
+        tokio::select! {
+            error = revoked => error,
+            () = expired => Error::new(Code::Unauthenticated, "the API key has expired"),
+        }
+    }
+}
+
+/// Checks the credential of every call, and leaves the caller in the request's extensions.
+#[derive(Clone)]
+pub(super) struct Authenticate(pub(super) Arc<Authenticator>);
+
+impl<S> Layer<S> for Authenticate {
+    type Service = Authenticated<S>;
+
+    fn layer(&self, inner: S) -> Authenticated<S> {
+        Authenticated { inner, authenticator: Arc::clone(&self.0) }
+    }
+}
+
+/// A service that only callers reach whose credential is good.
+#[derive(Clone)]
+pub(super) struct Authenticated<S> {
+    inner: S,
+    authenticator: Arc<Authenticator>,
+}
+
+impl<S: NamedService> NamedService for Authenticated<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Authenticated<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let authenticator = Arc::clone(&self.authenticator);
+        // The one that is ready takes the call; its copy has to become ready by itself.
+        let copy = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, copy);
+        async move {
+            let checked = match bearer(request.headers()) {
+                Ok(credential) => authenticator.check(credential).await,
+                Err(error) => Err(error),
+            };
+            match checked {
+                Ok(principal) => {
+                    request.extensions_mut().insert(principal);
+                    inner.call(request).await
+                }
+                Err(error) => Ok(Status::from(error).into_http()),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    let header = headers.get(AUTHORIZATION).ok_or_else(|| {
+        Error::new(Code::Unauthenticated, "no credentials: expected metadata authorization: Bearer <token>")
+    })?;
+    let text = header.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Error::new(Code::Unauthenticated, "metadata authorization: expected Bearer <token>")),
+    }
+}
+
+/// What the holder of a bad token is told.
+fn unauthenticated(error: &signalbox_identity::Error) -> Error {
+    Error::new(Code::Unauthenticated, error.to_string())
+}

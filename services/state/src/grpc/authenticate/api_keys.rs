@@ -1,0 +1,105 @@
+//! API keys as they are presented. What the database says of one is believed for a second, so that a key in heavy
+//! use costs no more than one in little, and one that is unknown no more than one that is known.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::future::Cache;
+use signalbox_identity::{PresentedApiKey, Principal, SecretHash};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{Code, Error},
+    store::api_keys::{self, Stored},
+};
+
+/// How long what the database says of a key is believed.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
+/// Most keys of which something is remembered, unknown ones among them.
+const REMEMBERED_MAX: u64 = 10_000;
+/// How exactly it is remembered when a key was last used.
+const USE_EVERY: time::Duration = time::Duration::minutes(1);
+
+pub(super) struct ApiKeys {
+    pool: PgPool,
+    found: Cache<String, Option<Arc<Found>>>,
+}
+
+/// A key as it was found.
+struct Found {
+    stored: Stored,
+    /// Whether its use was remembered since it was looked up.
+    is_noted: AtomicBool,
+}
+
+impl ApiKeys {
+    pub(super) fn new(pool: PgPool) -> Self {
+        let found = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(BELIEVED_FOR).build();
+        Self { pool, found }
+    }
+
+    /// Says whose key this is.
+    pub(super) async fn check(
+        &self,
+        presented: &PresentedApiKey,
+        now: OffsetDateTime,
+    ) -> Result<Principal, Error> {
+        let found = self.find(&presented.key_id).await?;
+        let nobody = SecretHash::stored(&[0; 32]).expect("a hash has 32 bytes");
+        let hash = found.as_ref().map_or(&nobody, |found| &found.stored.hash);
+        let Some(found) = found.as_ref().filter(|_| hash.matches(&presented.hash)) else {
+            return Err(unknown());
+        };
+        let Stored { tenant_id, key, .. } = &found.stored;
+        key.check(now)?;
+        self.note_use(found, now).await;
+        Ok(Principal {
+            subject: format!("key:{}", key.key_id),
+            tenant_id: tenant_id.clone(),
+            role: key.role,
+            expires_at: key.expires_at,
+            fingerprint: None,
+            key_id: Some(key.key_id.clone()),
+        })
+    }
+
+    /// Looks whether a key that was good before still is.
+    pub(super) async fn look(&self, key_id: &str, now: OffsetDateTime) -> Result<(), Error> {
+        let found = self.find(key_id).await?.ok_or_else(unknown)?;
+        found.stored.key.check(now)?;
+        self.note_use(&found, now).await;
+        Ok(())
+    }
+
+    /// Calls that ask for the same key at the same time share one look-up.
+    async fn find(&self, key_id: &str) -> Result<Option<Arc<Found>>, Error> {
+        let looked_up = async {
+            let stored = api_keys::find(&self.pool, key_id).await?;
+            let found = |stored| Arc::new(Found { stored, is_noted: AtomicBool::new(false) });
+            Ok::<_, Error>(stored.map(found))
+        };
+        self.found.try_get_with_by_ref(key_id, looked_up).await.map_err(|error| Error::clone(&error))
+    }
+
+    /// That it cannot be noted is no reason to refuse a key.
+    async fn note_use(&self, found: &Found, now: OffsetDateTime) {
+        let unless_since = now - USE_EVERY;
+        let is_recent = found.stored.key.last_used_at.is_some_and(|at| at > unless_since);
+        if is_recent || found.is_noted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = api_keys::used(&self.pool, &found.stored, now, unless_since).await {
+            tracing::debug!(key_id = found.stored.key.key_id, %error, "the use of an API key was not noted");
+        }
+    }
+}
+
+fn unknown() -> Error {
+    Error::new(Code::Unauthenticated, "invalid API key")
+}

@@ -1,0 +1,35 @@
+//! The API keys that a batch looks at.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::flatten;
+use crate::{
+    domain::{LoadedKeys, Needs},
+    store,
+};
+
+/// Loads the keys that are wanted, and counts those that hold where that is wanted.
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    wanted: &BTreeMap<String, Needs>,
+    now: OffsetDateTime,
+) -> Result<HashMap<String, LoadedKeys>, sqlx::Error> {
+    let mut loaded: HashMap<String, LoadedKeys> = HashMap::new();
+    let (tenants, key_ids) = flatten(wanted, |needs| &needs.keys.rows);
+    if !key_ids.is_empty() {
+        for (tenant_id, key) in store::api_keys::load(&mut *connection, &tenants, &key_ids).await? {
+            loaded.entry(tenant_id).or_default().rows.insert(key.key_id.clone(), key);
+        }
+    }
+    let counted = wanted.iter().filter(|(_, needs)| needs.keys.live);
+    let tenants: Vec<_> = counted.map(|(tenant_id, _)| tenant_id.clone()).collect();
+    if !tenants.is_empty() {
+        for (tenant_id, live) in store::api_keys::count_live(connection, &tenants, now).await? {
+            loaded.entry(tenant_id).or_default().live = live;
+        }
+    }
+    Ok(loaded)
+}
