@@ -4,4 +4,5 @@ mod documents;
 mod examples;
 mod lives;
 mod names;
+mod runs;
 mod values;
