@@ -1,9 +1,9 @@
 //! What batching is worth: events per second into the log, by callers who each wait for their own commit.
 //!
-//! Three ways side by side, in turns, on the Postgres of `SIGNALBOX_TEST_DATABASE_URL`: the state service with
-//! one caller, the state service with many callers, and, as the yardstick, as many clients that each run
-//! the usual transaction (lock the head, insert the event, commit) by themselves. Read the ratios, not the
-//! figures: machines differ, and Postgres shares this one.
+//! Ways side by side, in turns, on the Postgres of `SIGNALBOX_TEST_DATABASE_URL`: the state service with one
+//! caller, with many callers, with many who create resources, with many who change them, and, as the yardstick, as
+//! many clients that each run the usual transaction (lock the head, insert the event, commit) by themselves. Read
+//! the ratios, not the figures: machines differ, and Postgres shares this one.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -25,20 +25,26 @@ async fn main() {
     let url = database().await;
     let state = State::start(&url).await;
     let pool = yardstick(&database().await).await;
-    let mut rates: [Vec<f64>; 3] = Default::default();
+    let mut rates: [Vec<f64>; 5] = Default::default();
     for _ in 0..ROUNDS {
         rates[0].push(run(1, |_| publisher(&state)).await);
         rates[1].push(run(CALLERS, |_| publisher(&state)).await);
         rates[2].push(run(CALLERS, |_| inserter(&pool)).await);
+        rates[3].push(run(CALLERS, |_| creator(&state)).await);
+        rates[4].push(run(CALLERS, |n| changer(&state, n)).await);
     }
-    let [one, many, alone] = rates.map(median);
+    let [one, many, alone, created, changed] = rates.map(median);
     println!("events/s, median of {ROUNDS} rounds of {ROUND:?}, each caller waits for its own commit");
     println!("  state service, 1 caller            {one:>9.0}");
     println!("  state service, {CALLERS} callers          {many:>9.0}");
     println!("  one transaction each, {CALLERS} clients   {alone:>9.0}");
+    println!("  resources created, {CALLERS} callers      {created:>9.0}");
+    println!("  resources changed, {CALLERS} callers      {changed:>9.0}");
     println!("ratios");
     println!("  {CALLERS} callers over 1                {:>9.1}", many / one);
     println!("  batched over one transaction each  {:>9.1}", many / alone);
+    println!("  publishing over creating           {:>9.1}", many / created);
+    println!("  publishing over changing           {:>9.1}", many / changed);
     state.stop().await;
 }
 
@@ -79,6 +85,39 @@ fn publisher(state: &State) -> impl FnMut() -> std::pin::Pin<Box<dyn Future<Outp
             client.events().publish(request).await.expect("the event is logged");
         })
     }
+}
+
+fn creator(state: &State) -> impl FnMut() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + use<> {
+    let client = Client::new(state.channel(), Role::Operator);
+    move || {
+        let client = client.clone();
+        Box::pin(async move {
+            client.create("alert", "", alert(0)).await.expect("the alert is created");
+        })
+    }
+}
+
+fn changer(
+    state: &State,
+    caller: u32,
+) -> impl FnMut() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + use<> {
+    let client = Client::new(state.channel(), Role::Operator);
+    let mut call = 0_u64;
+    move || {
+        call += 1;
+        let (client, id, call) = (client.clone(), format!("alert-{caller}"), call);
+        Box::pin(async move {
+            if call == 1 {
+                // There from the round before, unless this is the first.
+                let _ = client.create("alert", &id, alert(0)).await;
+            }
+            client.patch("alert", &id, alert(call)).await.expect("the alert is changed");
+        })
+    }
+}
+
+fn alert(n: u64) -> serde_json::Value {
+    serde_json::json!({"title": "impossible travel", "severity": "high", "source": "10.0.0.1", "details": {"n": n}})
 }
 
 const DATA: &str =

@@ -1,7 +1,9 @@
 //! Tests of the state service, and of every service together.
 
 mod agents;
+mod api_keys;
 mod bad_input;
+mod catalog_walk;
 mod commands;
 mod endings;
 mod main_line;
@@ -9,6 +11,7 @@ mod occurrences;
 mod outages;
 mod own_kinds;
 mod places;
+mod replay;
 mod resources;
 mod retention;
 mod revisions;
