@@ -3,6 +3,7 @@
 //!
 //! It must not know what is in them: each generator is a module that maps paths to texts.
 
+mod asyncapi;
 mod catalog;
 mod schemas;
 
@@ -20,9 +21,9 @@ use crate::{console::note, layout::Layout};
 pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// What generates files. Another reference is another module here.
-const GENERATORS: [fn() -> Result<Files>; 2] = [catalog::files, schemas::files];
+const GENERATORS: [fn() -> Result<Files>; 3] = [asyncapi::files, catalog::files, schemas::files];
 /// Directories in which every file is generated: one that nothing generates any more is removed.
-const DIRECTORIES: [&str; 1] = ["docs/schemas"];
+const DIRECTORIES: [&str; 2] = ["docs/asyncapi", "docs/schemas"];
 
 /// How the committed files differ from the generated ones.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -102,7 +102,7 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Generate the references in docs/ from the code: catalog.md and schemas/
+    /// Generate the references in docs/ from the code: catalog.md, schemas/ and asyncapi/
     ///
     /// Run it after changing what they are generated from, and commit them.
     #[command(verbatim_doc_comment)]
