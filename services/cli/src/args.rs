@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod catalog;
 pub(crate) mod command;
 pub(crate) mod events;
+pub(crate) mod keys;
 pub(crate) mod resource;
 pub(crate) mod token;
 pub(crate) mod value;
@@ -77,6 +78,9 @@ pub(crate) enum Topic {
     /// The catalog: what kinds of resources and types of events there are, and kinds of your own.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// API keys: create, list and revoke them.
+    #[command(subcommand, visible_alias = "key")]
+    Keys(keys::KeysCommand),
     /// Make a token, and print it alone.
     Token(token::TokenArgs),
     /// Say whose token is presented, and what it allows.

@@ -16,6 +16,7 @@ mod events;
 mod exit;
 mod follow;
 mod input;
+mod keys;
 mod output;
 mod resource;
 mod run;

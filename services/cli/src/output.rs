@@ -4,6 +4,7 @@
 pub(crate) mod agent;
 pub(crate) mod command;
 pub(crate) mod event;
+pub(crate) mod key;
 pub(crate) mod kind;
 pub(crate) mod resource;
 pub(crate) mod time;

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, report},
     events,
     exit::Exit,
+    keys,
     output::Output,
     resource,
 };
@@ -77,6 +78,7 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Topic::Resource(what) => resource::run(&global, what, &mut output).await,
         Topic::Apply(args) => apply::run(&global, args, &mut output).await,
         Topic::Catalog(what) => catalog::run(&global, what, &mut output).await,
+        Topic::Keys(what) => keys::run(&global, what, &mut output).await,
     }
 }
 

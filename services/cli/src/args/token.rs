@@ -19,7 +19,7 @@ pub(crate) struct TokenArgs {
     #[arg(long)]
     pub(crate) subject: String,
     /// What they may do.
-    #[arg(long, value_parser = role_parser())]
+    #[arg(long, value_parser = role_parser(&Role::ALL))]
     pub(crate) role: Role,
     /// How long it holds.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = value::seconds)]
@@ -35,9 +35,10 @@ pub(crate) struct TokenArgs {
     pub(crate) secret_file: Option<PathBuf>,
 }
 
-fn role_parser() -> impl clap::builder::TypedValueParser<Value = Role> {
+/// Reads one of these roles.
+pub(super) fn role_parser(roles: &[Role]) -> impl clap::builder::TypedValueParser<Value = Role> + use<> {
     use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-    PossibleValuesParser::new(Role::ALL.map(Role::word)).map(|word| {
+    PossibleValuesParser::new(roles.iter().map(|role| role.word())).map(|word| {
         Role::ALL
             .into_iter()
             .find(|role| role.word() == word)

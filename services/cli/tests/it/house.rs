@@ -17,8 +17,8 @@ use std::{
 
 use serde_json::Value;
 use signalbox_proto::v1::{
-    Agent, AgentStatus, Command, Connectivity, Cursor, Event, IssueCommandRequest, Kind, PublishRequest,
-    Resource, UpdateAgentRequest, access_service_server::AccessServiceServer,
+    Agent, AgentStatus, ApiKey, Command, Connectivity, Cursor, Event, IssueCommandRequest, Kind,
+    PublishRequest, Resource, UpdateAgentRequest, access_service_server::AccessServiceServer,
     agent_service_server::AgentServiceServer, catalog_service_server::CatalogServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
     resource_service_server::ResourceServiceServer, watch_service_server::WatchServiceServer,
@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) agents: BTreeMap<String, Agent>,
     pub(crate) commands: Vec<Command>,
     pub(crate) resources: BTreeMap<(String, String), Resource>,
+    /// API keys, the newest first.
+    pub(crate) keys: Vec<ApiKey>,
     /// The kinds of the tenant's own.
     pub(crate) kinds: BTreeMap<String, Kind>,
     /// What was answered under which key, as long as that is remembered.

@@ -10,6 +10,7 @@ mod commands;
 mod events;
 mod failures;
 mod house;
+mod keys;
 mod program;
 mod resources;
 mod tokens;

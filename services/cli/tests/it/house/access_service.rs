@@ -1,9 +1,9 @@
-//! Tokens that say what they were asked to say.
+//! Tokens that say what they were asked to say, and API keys whose secret is no secret.
 
 use signalbox_proto::v1::{self, Role, access_service_server::AccessService};
 use tonic::{Request, Response, Status};
 
-use super::{Shared, may_change};
+use super::{MOMENT, Shared, may_change};
 
 #[tonic::async_trait]
 impl AccessService for Shared {
@@ -36,22 +36,51 @@ impl AccessService for Shared {
 
     async fn create_api_key(
         &self,
-        _: Request<v1::CreateApiKeyRequest>,
+        request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        Err(Status::unimplemented("not in this house"))
+        self.called(&request).await;
+        may_change(&request)?;
+        let asked = request.into_inner();
+        let mut state = self.state();
+        let key = v1::ApiKey {
+            key_id: format!("key{}", state.keys.len() + 1),
+            role: asked.role,
+            name: asked.name,
+            created_at: Some(MOMENT),
+            created_by: "ann".into(),
+            expires_at: (asked.ttl_s > 0).then_some(MOMENT),
+            ..v1::ApiKey::default()
+        };
+        state.keys.insert(0, key.clone());
+        let secret = format!("sbk_{}_hush", key.key_id);
+        Ok(Response::new(v1::CreateApiKeyResponse { key: Some(key), secret }))
     }
 
     async fn revoke_api_key(
         &self,
-        _: Request<v1::RevokeApiKeyRequest>,
+        request: Request<v1::RevokeApiKeyRequest>,
     ) -> Result<Response<v1::RevokeApiKeyResponse>, Status> {
-        Err(Status::unimplemented("not in this house"))
+        self.called(&request).await;
+        may_change(&request)?;
+        let key_id = request.into_inner().key_id;
+        let mut state = self.state();
+        let key = state.keys.iter_mut().find(|key| key.key_id == key_id);
+        let key = key.ok_or_else(|| Status::not_found("API key not found"))?;
+        key.revoked_at = Some(MOMENT);
+        Ok(Response::new(v1::RevokeApiKeyResponse { key: Some(key.clone()) }))
     }
 
     async fn list_api_keys(
         &self,
-        _: Request<v1::ListApiKeysRequest>,
+        request: Request<v1::ListApiKeysRequest>,
     ) -> Result<Response<v1::ListApiKeysResponse>, Status> {
-        Err(Status::unimplemented("not in this house"))
+        self.called(&request).await;
+        may_change(&request)?;
+        // One key on a page.
+        let at: usize = request.into_inner().page_token.parse().unwrap_or_default();
+        let state = self.state();
+        let keys = state.keys.iter().skip(at).take(1).cloned().collect();
+        let next = if at + 1 < state.keys.len() { (at + 1).to_string() } else { String::new() };
+        Ok(Response::new(v1::ListApiKeysResponse { keys, next_page_token: next }))
     }
 }
