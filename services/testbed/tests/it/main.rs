@@ -12,6 +12,7 @@ mod outages;
 mod own_kinds;
 mod places;
 mod replay;
+mod resource_lists;
 mod resources;
 mod retention;
 mod revisions;

@@ -12,7 +12,7 @@ use crate::{
     grpc::{Context, convert},
     store::{
         self,
-        resources::{Bounds, Filter},
+        resources::list::{Bounds, Filter},
     },
 };
 
@@ -44,7 +44,8 @@ pub(super) async fn page(
     let filter = filter(&kind, &asked)?;
     let bounds = Bounds { after: &asked.page_token, len_max, bytes_max: PAGE_BYTES_MAX };
     let page =
-        store::resources::list(&mut *snapshot.transaction, tenant_id, &asked.kind, &filter, bounds).await?;
+        store::resources::list::page(&mut *snapshot.transaction, tenant_id, &asked.kind, &filter, bounds)
+            .await?;
     let last = page.resources.last().filter(|_| page.has_more);
     let next_page_token = last.map(|resource| resource.id.clone()).unwrap_or_default();
     let resources = page.resources.into_iter().map(convert::resources::resource).collect();
