@@ -14,11 +14,11 @@ const MESSAGE_LEN_MAX: usize = 128 * 1024;
 
 async fn ready(edge: &Edge) -> Wire {
     let mut wire = Wire::open(edge, &format!("/ws?api_key={}", token("ann", Role::Viewer))).await;
-    assert_eq!(text(wire.find(TEXT).await)["type"], "connection.ready");
+    assert_eq!(text(&wire.find(TEXT).await)["type"], "connection.ready");
     wire
 }
 
-fn text(frame: Frame) -> Value {
+fn text(frame: &Frame) -> Value {
     assert_eq!((frame.opcode, frame.last), (TEXT, true), "whole texts are sent: {frame:?}");
     serde_json::from_slice(&frame.payload).expect("texts are JSON")
 }
@@ -45,7 +45,7 @@ async fn is_answered(edge: &Edge, what: &str, bytes: &[u8]) {
     wire.send_bytes(bytes).await;
     let answer = wire.next().await.unwrap_or_else(|| panic!("{what}: the connection ended"));
     assert_eq!(answer.opcode, TEXT, "{what}: {answer:?}");
-    assert_eq!(text(answer)["type"], "pong", "{what}");
+    assert_eq!(text(&answer)["type"], "pong", "{what}");
     wire.send(&goodbye(1000, "")).await;
     assert_eq!(wire.next().await.expect("an answer").close_code(), 1000, "{what}");
 }
@@ -74,7 +74,7 @@ async fn section_5_2_lengths_of_every_form_are_read() {
     for byte in frame(TEXT, question(300)).bytes() {
         wire.send_bytes(&[byte]).await;
     }
-    assert_eq!(text(wire.find(TEXT).await)["type"], "pong", "byte by byte");
+    assert_eq!(text(&wire.find(TEXT).await)["type"], "pong", "byte by byte");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn section_5_4_control_frames_come_between_fragments() {
         wire.send(&frame(PONG, "unasked")).await;
     }
     wire.send(&frame(CONTINUATION, "}")).await;
-    assert_eq!(text(wire.next().await.expect("an answer"))["type"], "pong");
+    assert_eq!(text(&wire.next().await.expect("an answer"))["type"], "pong");
     wire.send(&part(TEXT, "{\"type\"")).await;
     wire.send(&goodbye(1001, "")).await;
     assert_eq!(wire.next().await.expect("an answer").close_code(), 1001, "a goodbye waits for no fragment");
@@ -169,7 +169,7 @@ async fn section_5_5_control_frames_are_short_and_whole() {
     // 5.5.3: a pong that nobody asked for is no offence.
     wire.send(&frame(PONG, "unasked")).await;
     wire.send(&frame(TEXT, question(40))).await;
-    assert_eq!(text(wire.next().await.expect("an answer"))["type"], "pong");
+    assert_eq!(text(&wire.next().await.expect("an answer"))["type"], "pong");
 }
 
 #[tokio::test]

@@ -148,10 +148,8 @@ impl Situation {
             Self::Flood | Self::LastingFlood => ("messages_per_minute", FLOOD_LIMIT),
             Self::TooManyOfUser => ("connections_per_user", 1),
             Self::TooManyOfAddress => ("connections_per_ip", 1),
-            Self::TooManyInAMinute | Self::TooManySubscriptions => match self {
-                Self::TooManyInAMinute => ("connections_per_minute", 1),
-                _ => ("subscriptions", 1),
-            },
+            Self::TooManyInAMinute => ("connections_per_minute", 1),
+            Self::TooManySubscriptions => ("subscriptions", 1),
             _ => return None,
         };
         Some(serde_json::json!({"all": {limit: value}}))
