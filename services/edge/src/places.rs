@@ -134,6 +134,13 @@ impl State {
         }
     }
 
+    /// Forgets holders who hold nothing, though that was not told: it has run out at the state service.
+    fn forget_absent(&mut self) {
+        let Self { holders, due, .. } = self;
+        holders.retain(|_, holder| holder.held > 0 || holder.busy || !holder.waiting.is_empty());
+        due.retain(|key| holders.contains_key(key));
+    }
+
     /// The next thing to tell. Holders of whom all is told and who hold nothing are forgotten.
     fn next_job(&mut self) -> Option<Job> {
         while let Some(key) = self.due.pop_front() {

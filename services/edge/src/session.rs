@@ -13,6 +13,8 @@ mod keep_alive;
 mod machine;
 mod measurements;
 mod requests;
+#[cfg(test)]
+mod rig;
 mod roster;
 mod snapshot;
 mod subscriptions;

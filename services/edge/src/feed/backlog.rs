@@ -7,12 +7,14 @@ use std::{sync::Arc, time::Duration};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use signalbox_proto::v1::{self, ReadRequest, watch_service_client::WatchServiceClient};
 use time::OffsetDateTime;
-use tokio::sync::Semaphore;
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
 use super::subscribe::Gap;
-use crate::upstream::{self, Credentials};
+use crate::{
+    turns::Turns,
+    upstream::{self, Credentials},
+};
 
 /// Least, first and most events of one page. In between their number follows their size, so that a page of
 /// frames is about [`PAGE_BYTES`] long, whatever the events are like.
@@ -68,16 +70,12 @@ pub(crate) struct Backlog {
     client: WatchServiceClient<Channel>,
     credentials: Credentials,
     /// Bounds the reads under way.
-    permits: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Backlog {
     pub(super) fn new(channel: Channel, credentials: Credentials, reads_at_once: usize) -> Self {
-        Self {
-            client: upstream::client(channel),
-            credentials,
-            permits: Arc::new(Semaphore::new(reads_at_once.max(1))),
-        }
+        Self { client: upstream::client(channel), credentials, turns: Turns::new(reads_at_once) }
     }
 
     /// Reads a page; tries until the state service answers. The caller drops the future when nobody needs it
@@ -117,7 +115,7 @@ impl Backlog {
     }
 
     async fn try_read(&self, tenant_id: &str, from: &From) -> Result<Option<Page>, Status> {
-        let _permit = self.permits.acquire().await.map_err(|_| Status::cancelled("the edge is stopping"))?;
+        let _turn = self.turns.take(tenant_id).await;
         let (after, since_ms, limit) = match from {
             From::After { cursor, len, .. } => (Some(cursor.clone()), 0, len.0),
             From::Since(at) => {

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Feeds,
@@ -57,7 +57,7 @@ impl Member {
     }
 
     /// Like [`Self::send`], at the client's pace: waits until it has read most of what was sent before. For what
-    /// has many parts; one caller at a time.
+    /// is long or has many parts.
     pub async fn send_paced(&self, text: &str) {
         self.mailbox.push_paced(Frame::text(text).into_bytes()).await;
     }
@@ -111,6 +111,22 @@ impl Member {
         start: Start,
         confirm: Confirm,
     ) -> Result<Started, SubscribeError> {
+        self.subscribe_by(Instant::now(), interest, start, confirm).await
+    }
+
+    /// Like [`Self::subscribe`], for a client that has much to read first: waits until this moment at least.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::subscribe`].
+    pub async fn subscribe_by(
+        &self,
+        until: Instant,
+        interest: Interest,
+        start: Start,
+        confirm: Confirm,
+    ) -> Result<Started, SubscribeError> {
+        let until = until.max(Instant::now() + self.subscribe_timeout);
         if self.mailbox.lease().is_none() {
             return Err(SubscribeError::NoTenant);
         }
@@ -121,7 +137,7 @@ impl Member {
         if self.mailbox.subscribe(Box::new(subscribe)).is_err() {
             return Err(if self.mailbox.is_open() { SubscribeError::Busy } else { SubscribeError::Closed });
         }
-        let answer = match tokio::time::timeout(self.subscribe_timeout, &mut answered).await {
+        let answer = match tokio::time::timeout_at(until, &mut answered).await {
             Ok(answer) => answer,
             Err(_) if fate.decide() => return Err(SubscribeError::Unavailable),
             // The writer has begun at the last moment, and does not wait for anything on its way to the answer.

@@ -158,8 +158,7 @@ impl Keeper {
             tracing::warn!(?code, message, "connections are counted by this edge alone");
         }
         if now - since > TTL {
-            // Whatever this edge has told has run out, so that nothing is to be taken back.
-            state.holders.retain(|_, holder| holder.held > 0 || holder.busy || holder.is_due);
+            state.forget_absent();
         }
         drop(state);
         self.let_in();

@@ -1,17 +1,21 @@
 //! Changes of a connection's subscriptions, one after the other: each is confirmed when it is live.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
     machine::Machine,
-    snapshot::{Sent, Snapshot},
+    snapshot::{self, Sent, Snapshot},
     subscriptions::{Subscriptions, TooMany},
     timers::Timer,
-    work::{Outcome, Teller},
+    work::{self, Outcome},
 };
 use crate::{
     calls::{CallError, Caller},
-    dialect::{Code, METRICS, Notice, Refusal, Selection, Subscribe, notice::SnapshotEnd, request::About},
+    dialect::{
+        Code, Dialect, METRICS, Notice, Refusal, Selection, Subscribe, notice::SnapshotEnd, request::About,
+    },
     feed::{Origin, Start, Started, SubscribeError},
     interest::Interest,
 };
@@ -119,7 +123,7 @@ impl Machine {
     fn look_up(&mut self, mut change: Change) {
         let Some((tenant_id, caller)) = self.caller() else { return };
         self.changing = true;
-        let shared = std::sync::Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.shared);
         self.work.push(Box::pin(async move {
             let tenant = (tenant_id.as_str(), shared.feeds.kinds_version(&tenant_id));
             let result =
@@ -166,6 +170,11 @@ impl Machine {
             self.refuse_change(id.as_deref(), &too_many);
             return;
         }
+        if let Some(cursor) = self.resume_from.as_ref().filter(|_| subscribe.snapshot) {
+            let refusal = Refusal::field("cursor", "none in the URL beside a snapshot", &cursor.to_string());
+            self.refuse(refusal.answering(id.as_deref(), About::Subscription));
+            return;
+        }
         let only = next.meaning(&subscribe.selections);
         let snapshot = subscribe.snapshot.then(|| self.snapshot(id.clone(), only.clone())).flatten();
         let start = if snapshot.is_some() { Start::Keep } else { self.start(subscribe, only) };
@@ -203,6 +212,8 @@ impl Machine {
     ) {
         self.changing = true;
         let (teller, following) = (self.teller.clone(), self.following);
+        // The parts of a snapshot that are on their way come before the confirmation.
+        let until = Instant::now() + snapshot.as_ref().map(|_| snapshot::TIMEOUT).unwrap_or_default();
         self.work.push(Box::pin(async move {
             let (start, sent) = match snapshot {
                 None => (start, None),
@@ -220,9 +231,8 @@ impl Machine {
                     }
                 }
             };
-            let member = teller.member();
-            let confirm = confirm(teller, &next, id.clone(), sent);
-            let result = member.subscribe(next.interest(), start, Box::new(confirm)).await;
+            let confirm = confirm(teller.dialect(), &next, id.clone(), sent);
+            let result = teller.member().subscribe_by(until, next.interest(), start, Box::new(confirm)).await;
             let result = result.map_err(Failure::Stream);
             Outcome::Changed(Box::new(Changed { id, what, next, result }))
         }));
@@ -291,8 +301,10 @@ fn start_from(origin: Option<Origin>, following: bool, only: Interest) -> Start 
 
 /// What is sent when the subscriptions are live: the end of the snapshot, the confirmation, and whether something
 /// was missed. A snapshot from which the stream cannot go on has no end.
+///
+/// Invariant: it holds nothing of the connection, which waits for it and could otherwise not end.
 fn confirm(
-    teller: Teller,
+    dialect: Arc<dyn Dialect>,
     next: &Subscriptions,
     id: Option<String>,
     sent: Option<Sent>,
@@ -312,7 +324,36 @@ fn confirm(
         [end.as_ref().map(Notice::SnapshotEnd), Some(Notice::Subscribed(&subscribed)), gap]
             .into_iter()
             .flatten()
-            .filter_map(|notice| teller.text(&notice))
+            .filter_map(|notice| work::text(&*dialect, &notice))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::session::rig::Rig;
+
+    #[tokio::test]
+    async fn a_connection_that_ends_while_its_subscription_waits_leaves_nothing_behind() {
+        let (rig, teller) = Rig::start().await;
+        let confirm = confirm(teller.dialect(), &Subscriptions::default(), None, None);
+        let member = teller.member();
+        let mut waits = Box::pin(member.subscribe(Interest::default(), Start::Keep, Box::new(confirm)));
+        // Until it waits with the writer, for a log that is not followed.
+        for _ in 0..100 {
+            assert!(futures::poll!(&mut waits).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(waits);
+        drop((member, teller));
+        let gone = async {
+            while rig.feeds.live_sockets() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the socket is given back");
     }
 }

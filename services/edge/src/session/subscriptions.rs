@@ -35,6 +35,7 @@ impl Subscriptions {
     ) -> Result<(), TooMany> {
         let mut next = self.clone();
         for selection in &subscribe.selections {
+            next.learn(selection);
             match next.held.iter_mut().find(|held| is_same(held, selection)) {
                 Some(held) => held.scope = held.scope.union(&selection.scope),
                 None => next.held.push(selection.clone()),
@@ -70,6 +71,19 @@ impl Subscriptions {
         next.check_topics()?;
         *self = next;
         Ok(())
+    }
+
+    /// What is held of a kind of the tenant's own follows what was just looked up of it: the kind may have changed.
+    fn learn(&mut self, selection: &Selection) {
+        let Some(own) = &selection.own else { return };
+        for held in &mut self.held {
+            if held.own.as_ref().is_some_and(|held| held.name == own.name) {
+                held.own = Some(own.clone());
+            }
+            if held.own.is_some() && held.name == selection.name {
+                held.types.clone_from(&selection.types);
+            }
+        }
     }
 
     fn check_topics(&self) -> Result<(), TooMany> {
@@ -181,7 +195,7 @@ fn topics_or_one(scope: &Scope) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{DialectId, Request};
+    use crate::dialect::{DialectId, Request, request::OwnKind};
 
     fn apply(subscriptions: &mut Subscriptions, dialect: DialectId, text: &str) -> Result<(), TooMany> {
         let dialect = dialect.dialect();
@@ -299,6 +313,34 @@ mod tests {
         let refused = apply(&mut held, DialectId::FreeAgentics, &subscribe(600)).unwrap_err();
         assert_eq!(refused, TooMany::Topics { count: 1200 });
         assert_eq!(held, before);
+    }
+
+    #[test]
+    fn a_kind_that_has_changed_is_held_as_it_is_now() {
+        let ticket = |name: &str, types: &[&'static str], attributes: &[&'static str]| {
+            let attributes = Some(attributes.iter().copied().collect());
+            let own = Some(OwnKind { name: "ticket".into(), attributes });
+            Subscribe {
+                selections: vec![Selection { own, ..Selection::all(name, types) }],
+                filters: None,
+                cursor: None,
+                window: None,
+                snapshot: false,
+            }
+        };
+        let dialect = DialectId::SentinelOps.dialect();
+        let mut held = Subscriptions::default();
+        for subscribe in [
+            ticket("ticket.*", &["ticket.created"], &["severity"]),
+            ticket("ticket.deleted", &["ticket.deleted"], &["severity"]),
+            ticket("ticket.*", &["ticket.closed", "ticket.created"], &["region", "severity"]),
+        ] {
+            held.add(&subscribe, &*dialect, 20).unwrap();
+        }
+        assert_eq!(names(&held), ["ticket.*", "ticket.deleted"]);
+        let interest = held.interest();
+        assert!(interest.has("ticket.deleted", "region") && interest.has("ticket.created", "region"));
+        assert_eq!(interest.types.len(), 3);
     }
 
     #[test]

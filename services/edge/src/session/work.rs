@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use signalbox_proto::v1;
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::{
@@ -27,6 +28,8 @@ use crate::{
     frame::Frame,
 };
 
+/// How many long answers of one connection may wait for it to read those before; each may be a page of a list.
+const LONG_ANSWERS_MAX: usize = 4;
 /// The measurements of agents replace older ones that were not sent yet.
 const METRICS_SLOT: LatestSlot = LatestSlot(0);
 
@@ -53,11 +56,13 @@ pub(super) enum Outcome {
 pub(super) struct Teller {
     dialect: Arc<dyn Dialect>,
     member: Arc<Member>,
+    long_answers: Arc<Semaphore>,
 }
 
 impl Teller {
     pub(super) fn new(dialect: Arc<dyn Dialect>, member: Member) -> Self {
-        Self { dialect, member: Arc::new(member) }
+        let long_answers = Arc::new(Semaphore::new(LONG_ANSWERS_MAX));
+        Self { dialect, member: Arc::new(member), long_answers }
     }
 
     /// Tells, where the dialect has a message for it. Should the client not read what it asks for, its
@@ -68,8 +73,8 @@ impl Teller {
         }
     }
 
-    pub(super) fn text(&self, notice: &Notice<'_>) -> Option<String> {
-        self.dialect.notice(notice, signalbox_telemetry::now())
+    fn text(&self, notice: &Notice<'_>) -> Option<String> {
+        text(&*self.dialect, notice)
     }
 
     /// Tells one part of many, at the client's pace.
@@ -77,6 +82,10 @@ impl Teller {
         if let Some(text) = self.text(notice) {
             self.member.send_paced(&text).await;
         }
+    }
+
+    pub(super) fn dialect(&self) -> Arc<dyn Dialect> {
+        Arc::clone(&self.dialect)
     }
 
     /// Sends measurements; older ones that wait are replaced.
@@ -105,6 +114,11 @@ impl Teller {
     }
 }
 
+/// What the dialect says now.
+pub(super) fn text(dialect: &dyn Dialect, notice: &Notice<'_>) -> Option<String> {
+    dialect.notice(notice, signalbox_telemetry::now())
+}
+
 /// A message under way, and what its answer needs.
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
@@ -117,14 +131,18 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Answers a question.
+    /// Answers a question, at the client's pace: what is asked of it may be long.
     pub(super) async fn query(self, query: Query, degraded: bool) -> Outcome {
+        let _turn = self.teller.long_answers.acquire().await;
         let answer = match &query.ask {
             Ask::System => Ok(self.system(degraded).await),
             ask => self.shared.calls.ask(&self.caller, ask).await,
         };
         match answer {
-            Ok(body) => self.answer(&query.action, &body),
+            Ok(body) => {
+                let answer = Notice::Answer { id: self.id.as_deref(), action: &query.action, body: &body };
+                self.teller.tell_paced(&answer).await;
+            }
             Err(error) => {
                 let agent_id =
                     if let Ask::Agent(agent_id) = &query.ask { Some(agent_id.as_str()) } else { None };

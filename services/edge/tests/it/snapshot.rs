@@ -114,8 +114,8 @@ async fn the_other_dialects_say_it_in_their_own_envelopes() {
     edge.desk.add_agent("web-1", AgentStatus::Active);
     edge.desk.add_agent("web-2", AgentStatus::Active);
     edge.desk.put_resource("alert", "al_1", &json!({"title": "Impossible travel"}), &[]);
-    edge.desk.put_resource("project", "proj-1", &json!({"name": "one"}), &[]);
-    edge.desk.put_resource("project", "proj-2", &json!({"name": "two"}), &[]);
+    edge.desk.put_resource("project", "proj-1", &json!({"name": "one"}), &[("project", "proj-1")]);
+    edge.desk.put_resource("project", "proj-2", &json!({"name": "two"}), &[("project", "proj-2")]);
     edge.desk.put_resource("validation", "val-1", &json!({"project_id": "proj-1"}), &[("project", "proj-1")]);
     let owned = |items: &[(&str, &str)]| -> Vec<(String, String)> {
         items.iter().map(|(kind, id)| ((*kind).to_owned(), (*id).to_owned())).collect()
@@ -158,4 +158,23 @@ async fn a_snapshot_and_the_past_exclude_each_other() {
         let error = client.expect("error").await;
         assert_eq!((&error["id"], &error["error"]["field"]), (&json!("s"), &json!("data.snapshot")));
     }
+}
+
+#[tokio::test]
+async fn a_cursor_of_the_url_is_no_more_to_be_combined_with_a_snapshot() {
+    let edge = Edge::start().await;
+    let missed = edge.append(agent_event("rule.enabled", "", &json!({"rule_id": "r"})));
+    let cursor = edge.desk.log.cursor("dev", missed - 1);
+    let mut client =
+        Client::with_bearer(&edge.url(&format!("/ws?cursor={cursor}")), &token("ann", Role::Viewer)).await;
+    client.expect("connection.ready").await;
+    let subscribe = |snapshot: bool| json!({"id": "s", "type": "subscribe", "data": {"events": ["rule.*"], "snapshot": snapshot}});
+    client.send(&subscribe(true)).await;
+    let error = client.expect("error").await;
+    assert_eq!((&error["id"], &error["error"]["field"]), (&json!("s"), &json!("cursor")));
+    client.send(&subscribe(false)).await;
+    client.expect("subscription.confirmed").await;
+    assert_eq!(client.expect("event").await["event"], "rule.enabled");
+    client.send(&subscribe(true)).await;
+    client.expect("snapshot.end").await;
 }

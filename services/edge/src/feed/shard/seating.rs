@@ -73,7 +73,9 @@ impl Shard {
         let stream_key = self.stream_of(&lease);
         let stream = &mut self.streams[stream_key];
         let Some(head) = stream.log.as_ref().and(lease.tail().log()).map(|log| log.head) else {
-            if self.seats[key].waiting.replace(subscribe).is_none() {
+            // A key that waited for a connection of before is there already.
+            let waits = self.seats[key].waiting.replace(subscribe).is_some();
+            if !waits && !stream.waiting.contains(&key) {
                 stream.waiting.push(key);
             }
             return;

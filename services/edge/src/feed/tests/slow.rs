@@ -208,3 +208,25 @@ async fn clients_that_resume_while_events_flow_find_neither_hole_nor_repeat() {
     assert_eq!(all, (1..=total).collect::<Vec<_>>());
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_client_with_much_to_read_has_the_time_for_it_before_its_stream_begins() {
+    let rig = Rig::start(FeedConfig { subscribe_timeout: Duration::from_millis(50), ..config() }).await;
+    let mut client = rig.connect().await;
+    let part = serde_json::json!({ "part": "x".repeat(20_000) }).to_string();
+    for _ in 0..10 {
+        client.member.send_paced(&part).await;
+    }
+    rig.wait_for_stragglers().await;
+    let refused = client.subscribe(everything(), Start::Keep).await;
+    assert_eq!(refused, Err(crate::feed::SubscribeError::Unavailable));
+    let until = tokio::time::Instant::now() + Duration::from_secs(20);
+    let confirm = |_: &_| vec!["\"confirmed\"".to_owned()];
+    let subscribe = client.member.subscribe_by(until, everything(), Start::Keep, Box::new(confirm));
+    let (started, ()) = tokio::join!(soon(subscribe), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        while soon(read_frame(&mut client.stream)).await != Received::text("\"confirmed\"") {}
+    });
+    assert!(started.is_ok(), "{started:?}");
+    rig.stop().await;
+}

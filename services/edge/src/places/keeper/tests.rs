@@ -203,3 +203,22 @@ async fn places_are_given_back_when_the_edge_stops() {
     assert!(take(&edge).await.is_ok(), "nobody is left waiting");
     drop(held);
 }
+
+#[tokio::test]
+async fn an_edge_that_is_alone_for_long_forgets_whoever_has_left() {
+    let places = Places::default();
+    let now = Instant::now();
+    places.lock().alone_since = Some(now);
+    let stays = take(&places).await.unwrap();
+    for _ in 0..3 {
+        for index in 0..100 {
+            let key = UserKey { subject: format!("user-{index}"), ..ann() };
+            drop(places.take(key, 3).await.unwrap());
+        }
+        places.lock().forget_absent();
+        let state = places.lock();
+        assert_eq!((state.holders.len(), state.due.len()), (1, 0));
+    }
+    drop(stays);
+    assert_eq!(places.lock().due.len(), 1, "that is told as soon as somebody listens");
+}
