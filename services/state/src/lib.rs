@@ -10,6 +10,7 @@ mod domain;
 mod grpc;
 mod keeper;
 mod log;
+mod restore;
 mod retention;
 mod samples;
 mod server;
@@ -19,4 +20,5 @@ mod system;
 mod watch;
 
 pub use config::Config;
+pub use restore::{NewEpochError, new_epoch};
 pub use server::{Error, Server};

@@ -41,6 +41,19 @@ pub(crate) async fn others(
     .await
 }
 
+/// Keeps every replica from taking or renewing a lease until the transaction ends.
+pub(crate) async fn lock(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!("LOCK TABLE replicas IN SHARE ROW EXCLUSIVE MODE").execute(executor).await?;
+    Ok(())
+}
+
+/// How many replicas are alive.
+pub(crate) async fn alive(executor: impl PgExecutor<'_>, now: OffsetDateTime) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM replicas WHERE lease_until > $1"#, now)
+        .fetch_one(executor)
+        .await
+}
+
 /// Gives a replica's lease back.
 pub(crate) async fn leave(executor: impl PgExecutor<'_>, replica_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM replicas WHERE replica_id = $1", replica_id).execute(executor).await?;

@@ -78,6 +78,12 @@ pub(crate) async fn set_heads(
     Ok(())
 }
 
+/// Makes every log another incarnation, and says how many there are.
+pub(crate) async fn renew_epochs(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+    let renewed = sqlx::query!("UPDATE tenants SET epoch = gen_random_uuid()").execute(executor).await?;
+    Ok(renewed.rows_affected())
+}
+
 /// The bounds of a tenant's log, which begins with the first who asks.
 pub(crate) async fn open(pool: &PgPool, tenant_id: &str) -> Result<Bounds, sqlx::Error> {
     if let Some(bounds) = bounds(pool, tenant_id).await? {
