@@ -27,12 +27,19 @@ impl Edge {
     }
 
     /// Starts an edge over whatever answers at an address.
+    pub async fn start_over(grpc_url: &str) -> Self {
+        Self::start_with(grpc_url, |_| {}).await
+    }
+
+    /// Starts an edge with some settings changed.
     ///
     /// # Panics
     ///
     /// When it cannot start.
-    pub async fn start_over(grpc_url: &str) -> Self {
-        let server = Server::bind(Config::local(grpc_url, token_config())).await.expect("the edge starts");
+    pub async fn start_with(grpc_url: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::local(grpc_url, token_config());
+        change(&mut config);
+        let server = Server::bind(config).await.expect("the edge starts");
         let address = server.addresses().main;
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(server.serve(shutdown.clone()));
