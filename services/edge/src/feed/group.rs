@@ -92,6 +92,11 @@ impl Groups {
         (key, members.len() - 1)
     }
 
+    /// What the group sees: kept once, however many connections have asked for the same.
+    pub(super) fn interest(&self, group: usize) -> &Arc<Interest> {
+        &self.groups[group].interest
+    }
+
     /// Takes the member at this place out of a group; the one that takes the place is given back.
     pub(super) fn remove(&mut self, group: usize, place: usize) -> Option<usize> {
         let members = &mut self.groups[group].members;

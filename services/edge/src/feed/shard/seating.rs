@@ -134,6 +134,7 @@ impl Shard {
         let before = stream.groups.len();
         let (group, at) = stream.groups.add(key, seat.connection.encoder, &interest);
         self.context.gauges.groups.increment((stream.groups.len() - before) as f64);
+        let interest = Arc::clone(stream.groups.interest(group));
         seat.group = Some((stream_key, group, at));
         // Generation and position are the stream's as long as it is seated.
         seat.connection.place = Some(Place { lease, interest, generation: 0, position: 0 });

@@ -11,8 +11,12 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    feed::{EncoderId, LaneLimits, Mailbox, MemberNotice, Socket, connection::Connection},
+    feed::{
+        EncoderId, LaneLimits, Mailbox, MemberNotice, Roster, Socket, Start, connection::Connection,
+        subscribe::Fate,
+    },
     frame::Frame,
+    interest::{Interest, Scope},
     scripted,
     upstream::{self, Credentials},
 };
@@ -86,4 +90,53 @@ async fn nothing_follows_a_close_frame() {
     connection.write(true, &event, &mut taken).unwrap();
     connection.write(false, &event, &mut taken).unwrap();
     assert_eq!(*out.lock().unwrap(), Frame::close(1000, "").into_bytes());
+}
+
+/// Subscribes a connection, and waits for the shard alone.
+async fn subscribe(shard: &mut Shard, key: usize, interest: &Interest) {
+    let (answer, _answered) = tokio::sync::oneshot::channel();
+    let subscribe = Subscribe {
+        interest: Arc::new(interest.clone()),
+        start: Start::Keep,
+        confirm: Box::new(|_| Vec::new()),
+        answer,
+        fate: Fate::default(),
+    };
+    shard.subscribe(key, Box::new(subscribe)).await;
+}
+
+#[tokio::test]
+async fn connections_come_and_go_before_their_log_is_followed() {
+    let mut shard = shard();
+    let roster = Roster::new(FeedConfig::default(), 1);
+    let lease = roster.lease("acme");
+    for _ in 0..100 {
+        let (connection, _) = connection(&shard);
+        connection.mailbox.enter(lease.clone());
+        shard.seat(connection).await;
+        subscribe(&mut shard, 0, &Interest::default()).await;
+        shard.unseat(0);
+    }
+    assert_eq!(shard.streams[0].waiting.len(), 1, "nobody is left, and one key was used by all");
+}
+
+#[tokio::test]
+async fn connections_that_ask_for_the_same_keep_it_once() {
+    let mut shard = shard();
+    let roster = Roster::new(FeedConfig::default(), 1);
+    let lease = roster.lease("acme");
+    let beginning = signalbox_proto::v1::Cursor { epoch: "e".into(), revision: 7 };
+    lease.tail().started(&beginning, 1);
+    let interest =
+        Interest { types: [("rule.created".to_owned(), Scope::all())].into(), ..Interest::default() };
+    let mut held = Vec::new();
+    for key in 0..2 {
+        let (connection, _) = connection(&shard);
+        connection.mailbox.enter(lease.clone());
+        shard.seat(connection).await;
+        subscribe(&mut shard, key, &interest).await;
+        let place = shard.seats[key].connection.place.as_ref().expect("it has a place");
+        held.push(Arc::clone(&place.interest));
+    }
+    assert!(Arc::ptr_eq(&held[0], &held[1]));
 }
