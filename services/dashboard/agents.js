@@ -2,7 +2,8 @@
 // whoever made the list.
 
 import { Sparkline, element, setText } from "./element.js";
-import { isLast, words } from "./fleet.js";
+import { isLast } from "./fleet.js";
+import { age, duration, size, words } from "./values.js";
 
 const STEPS = ["QUEUED", "DELIVERED", "ACKNOWLEDGED", "IN_PROGRESS"];
 const ACTIONS = [
@@ -15,29 +16,6 @@ const REACH = { connected: "connected", disconnected: "disconnected", lost: "los
 const NAMES = new Intl.Collator(undefined, { numeric: true });
 const SAMPLES = 40;
 
-/** How long something takes, in the largest unit that says enough. */
-export function duration(ms) {
-  const seconds = Math.max(0, ms) / 1000;
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
-  if (seconds < 60) return `${Math.floor(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86400)} d`;
-}
-
-/** How long something has lasted, in whole seconds at the least, so that it does not flicker. */
-function age(ms) {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  return seconds < 10 ? `${seconds} s` : duration(seconds * 1000);
-}
-
-/** A size, in powers of 1000. */
-function size(bytes) {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
-  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.round(bytes / 1e3)} kB`;
-}
-
 /** Why an agent is as it is, in words. */
 export function reasonOf({ reason, exitCode, fault }) {
   const signal = /^signal_(\d+)$/.exec(reason ?? "");
@@ -49,7 +27,7 @@ export function reasonOf({ reason, exitCode, fault }) {
 }
 
 export class AgentList {
-  /** `on.act(agent, action)` and `on.dismiss(agent)` get what is pressed; `now()` is the server's time. */
+  /** `on.act(agent, action)` and `on.dismiss(agent)` get what is pressed; `on.changed()` asks for `show`. `now()` is the server's time. */
   constructor(root, fleet, on, now) {
     Object.assign(this, { root, fleet, on, now });
     this.rows = new Map();
@@ -91,6 +69,14 @@ export class AgentList {
     if (this.blocked === why) return;
     this.blocked = why;
     for (const row of this.rows.values()) row.showActions();
+  }
+
+  /** Has a status shown, or no more; `all` shows all of them. Gives those that are chosen then. */
+  choose(status) {
+    if (status === "all") this.statuses.clear();
+    else if (!this.statuses.delete(status)) this.statuses.add(status);
+    this.on.changed();
+    return this.statuses;
   }
 
   /** Shows only those that fit what is looked for. */

@@ -1,12 +1,8 @@
-// A client of the `sentinelops` protocol: signs in by message, reads the list of agents, follows the log from
-// the list's own position, and comes back to where it was when the connection is lost. It knows no page.
+// A client of the `sentinelops` protocol: signs in by message, reads the present, follows the log from the position
+// that it was read at, and comes back to where it was when the connection is lost. It knows no page.
 
-// What the document's wildcards leave out is named.
-const EVENTS = [
-  "*", "command.*", "agent.created", "agent.updated", "agent.deleted", "agent.connectivity_change",
-];
-const PAGE_SIZE = 1000;
-const PAGES_MAX = 100;
+import { EVENTS, now, present, revisionOf } from "./interest.js";
+
 const PING_EVERY_MS = 5000;
 const ANSWER_WITHIN_MS = 15000;
 /** Replayed events come in a burst; this much quiet is its end. */
@@ -30,11 +26,6 @@ export function backoff(attempt, least = 0) {
   return least + Math.max(100, Math.random() * bound);
 }
 
-/** The revision in a cursor `epoch:revision`. */
-export function revisionOf(cursor) {
-  return Number(cursor.slice(cursor.lastIndexOf(":") + 1));
-}
-
 /** The URL of a WebSocket of the server that this page came from. */
 export function socketUrl(path) {
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
@@ -49,8 +40,9 @@ export class Refused extends Error {
 }
 
 /**
- * `on` has: `state(state, detail)`, `ready(data)`, `agents(list)`, `event(message)`, `latency(ms)`,
- * `resumed(count)`, `gap()`, `warning(text)` and `refused(text)`. States are connecting, live and waiting.
+ * `on` has: `state(state, detail)`, `ready(data)`, `present(read)`, `event(message)`, `latency(ms)`,
+ * `resumed(count)`, `gap()`, `warning(text)` and `refused(text)`. States are connecting, behind (what was missed is
+ * being told), live and waiting.
  */
 export class Connection {
   constructor(token, on) {
@@ -81,9 +73,9 @@ export class Connection {
     this.open();
   }
 
-  /** Has an agent do something. Resolves once the command is durable. */
-  command(action, agentId, parameters) {
-    return this.ask("command", { action, agent_id: agentId, parameters });
+  /** Has something done. Resolves once it is durable. */
+  command(data) {
+    return this.ask("command", data);
   }
 
   open() {
@@ -166,38 +158,25 @@ export class Connection {
     }
   }
 
-  /** Begins where the list was read, or goes on where the connection was lost. */
+  /** Begins where the present was read, or goes on where the connection was lost. */
   async follow() {
     const socket = this.socket;
+    const ask = (type, data) => this.ask(type, data);
     const resumes = this.cursor !== null;
-    const list = await this.list(resumes ? 1 : PAGES_MAX, resumes ? 1 : PAGE_SIZE);
+    const read = resumes ? { cursor: await now(ask) } : await present(ask);
     if (socket !== this.socket) return;
     if (resumes) {
-      this.replay = { until: revisionOf(list.cursor), count: 0 };
+      this.replay = { until: revisionOf(read.cursor), count: 0 };
+      this.on.state("behind", this.replay.until - revisionOf(this.cursor));
     } else {
-      this.cursor = list.cursor;
-      this.on.agents(list.agents);
+      this.cursor = read.cursor;
+      this.on.present(read);
     }
     await this.ask("subscribe", { events: EVENTS, cursor: this.cursor });
     if (socket !== this.socket) return;
     this.attempt = 0;
-    this.on.state("live", this.cursor);
     if (resumes) this.quiet();
-  }
-
-  /** Agents, with the position of the first page: what changed while the others were read is told by events. */
-  async list(pagesMax, limit) {
-    const agents = [];
-    let [cursor, token] = [null, ""];
-    for (let page = 0; page < pagesMax; page += 1) {
-      const data = { action: "list_agents", limit, ...(token && { page_token: token }) };
-      const answer = await this.ask("request", data);
-      agents.push(...answer.agents);
-      cursor ??= answer.cursor;
-      token = answer.next_page_token;
-      if (!token) break;
-    }
-    return { agents, cursor };
+    else this.on.state("live");
   }
 
   event(message) {
@@ -208,6 +187,7 @@ export class Connection {
       this.cursor = message.id;
       if (this.replay && revision <= this.replay.until) {
         this.replay.count += 1;
+        this.on.state("behind", this.replay.until - revision);
         if (this.replay.timer) this.quiet();
       }
     }
@@ -221,6 +201,7 @@ export class Connection {
     replay.timer = setTimeout(() => {
       if (this.replay !== replay) return;
       this.replay = null;
+      this.on.state("live");
       this.on.resumed(replay.count);
     }, REPLAY_QUIET_MS);
   }

@@ -1,5 +1,7 @@
 // What is known of the agents: a list, and the events after it. Pure: it knows neither page nor connection.
 
+import { words } from "./values.js";
+
 /** States of an agent, the ones that need attention first. */
 export const STATUSES = ["failed", "pending", "active", "idle", "stopping", "stopped"];
 /** States of a command that are its last. */
@@ -151,11 +153,6 @@ export class Fleet {
     this.changed.add(agent.id);
     return isLast(course.state) ? `${course.command} of ${agent.name}: ${words(course.state)}` : null;
   }
-}
-
-/** A state as people write it. */
-export function words(state) {
-  return state.toLowerCase().replaceAll("_", " ");
 }
 
 /** What a list does not tell, and what must outlive it. */

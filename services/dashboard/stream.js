@@ -1,18 +1,22 @@
 // The stream of events: the last ones only, of those the ones that fit, the newest first.
 
 import { element, setText } from "./element.js";
-import { words } from "./fleet.js";
+import { subjectOf, textOf, toneOf } from "./event-text.js";
 
 const ROWS_MAX = 500;
-const TEXT_MAX = 240;
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
-// Fields that say what an event is about, the one that says most first.
-const TELLING = ["message", "error", "title", "summary", "resolution", "reason", "action", "status", "name", "type"];
 
 export class Stream {
-  /** `parts` has the elements `list`, `count`, `none` and `pause`. */
+  /** `parts` has the elements `list`, `count`, `none`, `pause` and `types`, a select. */
   constructor(parts) {
     this.parts = parts;
+    this.seen = new Map();
+    this.type = "";
+    parts.types.replaceChildren(new Option("All types", ""));
+    parts.types.onchange = () => {
+      this.type = parts.types.value;
+      this.filter(this.text);
+    };
     this.entries = [];
     this.pending = [];
     this.paused = false;
@@ -35,6 +39,7 @@ export class Stream {
       return;
     }
     const entries = this.pending.map(entryOf);
+    for (const { event } of entries) this.offer(event);
     this.pending = [];
     this.waiting = 0;
     this.entries.push(...entries);
@@ -67,7 +72,22 @@ export class Stream {
   }
 
   fits(entry) {
-    return this.text === "" || this.text.split(/\s+/).every((word) => entry.hay.includes(word));
+    const typed = this.type === "" || entry.event === this.type || (this.type.endsWith(".*") && entry.event.startsWith(this.type.slice(0, -1)));
+    return typed && (this.text === "" || this.text.split(/\s+/).every((word) => entry.hay.includes(word)));
+  }
+
+  /** Makes a type one of those that can be chosen. There are as many as the catalog has and no more. */
+  offer(event) {
+    const group = event.split(".")[0];
+    let options = this.seen.get(group);
+    if (!options) {
+      options = element("optgroup", "", new Option(`${group}, all`, `${group}.*`));
+      options.label = group;
+      this.seen.set(group, options);
+      insertSorted(this.parts.types, options, ({ label }) => label, 1);
+    }
+    if ([...options.children].some(({ value }) => value === event)) return;
+    insertSorted(options, new Option(event, event), ({ value }) => value, 1);
   }
 
   tell() {
@@ -78,6 +98,12 @@ export class Stream {
     setText(none, all > 0 ? "No event fits." : "Nothing has happened yet.");
     setText(pause, this.paused ? `Resume${this.waiting ? ` (${this.waiting} new)` : ""}` : "Pause");
   }
+}
+
+/** Puts a child where it belongs by its name, behind the first ones. */
+function insertSorted(parent, child, nameOf, first) {
+  const after = [...parent.children].slice(first).find((other) => nameOf(other) > nameOf(child));
+  parent.insertBefore(child, after ?? null);
 }
 
 function entryOf({ event, data, timestamp, id }) {
@@ -101,64 +127,6 @@ function rowOf(entry) {
   });
   entry.row = element("li", "", details);
   entry.row.dataset.group = entry.event.split(".")[0];
-  entry.row.dataset.tone = toneOf(entry);
+  entry.row.dataset.tone = toneOf(entry.event, entry.data);
   return entry.row;
-}
-
-/** Whose event it is. */
-function subjectOf(event, data) {
-  if (data.agent_id) return String(data.agent_id);
-  const own = data[`${event.split(".")[0]}_id`] ?? data.incident?.id;
-  if (own) return String(own);
-  const named = Object.entries(data).find(([name, value]) => name.endsWith("_id") && typeof value === "string");
-  return named ? named[1] : "";
-}
-
-/** What happened, in a line. */
-function textOf(event, data) {
-  switch (event) {
-    case "agent.status_change":
-      return `${data.old_status} → ${data.new_status}${reason(data)}`;
-    case "agent.connectivity_change":
-      return `${data.old_connectivity} → ${data.new_connectivity}${reason(data)}`;
-    case "command.issued":
-      return `${data.command} issued by ${data.issued_by}`;
-    case "command.updated":
-      return `${data.command}: ${words(data.new_state)}${data.error ? `, ${data.error}` : ""}`;
-    case "command.cancel_requested":
-      return `${data.command}: cancel requested by ${data.requested_by}`;
-    case "system.status":
-      return `${data.health}${data.summary ? `, ${data.summary.agents} ${data.summary.agents === 1 ? "agent" : "agents"}, ${data.summary.unwell} unwell` : ""}${reason(data)}`;
-    default:
-      return clip(other(data));
-  }
-}
-
-function reason(data) {
-  return data.reason ? `, ${String(data.reason).replaceAll("_", " ")}` : "";
-}
-
-function other(data) {
-  if (data.changes && typeof data.changes === "object") {
-    return Object.entries(data.changes).map(([name, change]) => `${name}: ${plain(change?.old)} → ${plain(change?.new)}`).join(", ");
-  }
-  const telling = TELLING.find((name) => typeof data[name] === "string" && data[name] !== "");
-  return telling ? data[telling] : JSON.stringify(data);
-}
-
-function plain(value) {
-  return typeof value === "string" ? value : JSON.stringify(value ?? null);
-}
-
-function clip(text) {
-  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
-}
-
-/** How an event is to be taken. */
-function toneOf({ event, data }) {
-  const word = String(data.new_status ?? data.new_connectivity ?? data.new_state ?? data.health ?? "").toLowerCase();
-  if (["failed", "lost", "rejected", "timed_out", "unknown", "expired"].includes(word) || /\.(error|failed)$/.test(event)) return "bad";
-  if (["degraded", "disconnected", "stopping", "canceled"].includes(word) || event === "system.alert") return "warn";
-  if (["active", "connected", "succeeded"].includes(word) || /\.(completed|resolved)$/.test(event)) return "good";
-  return "";
 }

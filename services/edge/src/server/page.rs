@@ -44,18 +44,36 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 11] = [
+static FILES: [File; 29] = [
     file!("/", HTML, "index.html"),
     file!("/assets/style.css", STYLE, "style.css"),
+    file!("/assets/work.css", STYLE, "work.css"),
     file!("/assets/icon.svg", IMAGE, "icon.svg"),
     file!("/assets/app.js", SCRIPT, "app.js"),
+    file!("/assets/element.js", SCRIPT, "element.js"),
+    file!("/assets/values.js", SCRIPT, "values.js"),
     file!("/assets/credential.js", SCRIPT, "credential.js"),
     file!("/assets/connection.js", SCRIPT, "connection.js"),
+    file!("/assets/interest.js", SCRIPT, "interest.js"),
     file!("/assets/measurements.js", SCRIPT, "measurements.js"),
     file!("/assets/fleet.js", SCRIPT, "fleet.js"),
     file!("/assets/agents.js", SCRIPT, "agents.js"),
+    file!("/assets/incidents.js", SCRIPT, "incidents.js"),
+    file!("/assets/incident-list.js", SCRIPT, "incident-list.js"),
+    file!("/assets/incident-panel.js", SCRIPT, "incident-panel.js"),
+    file!("/assets/runs.js", SCRIPT, "runs.js"),
+    file!("/assets/run-list.js", SCRIPT, "run-list.js"),
+    file!("/assets/approvals.js", SCRIPT, "approvals.js"),
+    file!("/assets/deeds.js", SCRIPT, "deeds.js"),
+    file!("/assets/dialogs.js", SCRIPT, "dialogs.js"),
+    file!("/assets/health.js", SCRIPT, "health.js"),
+    file!("/assets/keyed-list.js", SCRIPT, "keyed-list.js"),
+    file!("/assets/lookups.js", SCRIPT, "lookups.js"),
+    file!("/assets/notice.js", SCRIPT, "notice.js"),
+    file!("/assets/overview.js", SCRIPT, "overview.js"),
     file!("/assets/stream.js", SCRIPT, "stream.js"),
-    file!("/assets/element.js", SCRIPT, "element.js"),
+    file!("/assets/event-text.js", SCRIPT, "event-text.js"),
+    file!("/assets/visit.js", SCRIPT, "visit.js"),
 ];
 
 /// The file at this path.
