@@ -38,7 +38,7 @@ COPY --from=build /out/signalbox-edge /usr/local/bin/
 ENV SIGNALBOX_EDGE_LISTEN=0.0.0.0:8080 SIGNALBOX_EDGE_AISOC_LISTEN=0.0.0.0:8086 SIGNALBOX_EDGE_LOGS_LISTEN=0.0.0.0:8000
 EXPOSE 8080 8086 8000
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && { [ -n \"$SIGNALBOX_TLS_CERT\" ] || { printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '; }; }"]
 ENTRYPOINT ["signalbox-edge"]
 
 FROM runtime AS cli

@@ -7,7 +7,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use secrecy::SecretString;
 use signalbox_agent::{
-    Config, ConfigError,
+    ClientTlsConfig, Config, ConfigError,
     supervisor::{ConfigDelivery, ProgramConfig, RestartPolicy},
 };
 use signalbox_telemetry::TelemetryConfig;
@@ -110,6 +110,8 @@ pub(crate) struct RunArgs {
     /// Address of the state service; several, joined by commas, are tried in turn.
     #[arg(long, env = "SIGNALBOX_GRPC_URL", default_value = "http://127.0.0.1:50051", value_delimiter = ',')]
     grpc_url: Vec<String>,
+    #[command(flatten)]
+    tls: ClientTlsConfig,
     /// Token of the role agent. Better given by the environment, for others can see command lines.
     #[arg(long, env = "SIGNALBOX_TOKEN", hide_env_values = true)]
     token: SecretString,
@@ -159,6 +161,7 @@ impl RunArgs {
         };
         let config = Config {
             grpc_urls: self.grpc_url,
+            tls: self.tls,
             name: self.name,
             template: self.template,
             labels: self.labels.into_iter().collect(),

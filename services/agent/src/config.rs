@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use signalbox_transport::ClientTlsConfig;
 use tonic::transport::Uri;
 
 use crate::{backoff::BackoffConfig, reports::REPORT_LEN_MAX};
 
+const GRPC_URL: &str = "http://host:port or https://host:port";
 const AGENT_ID_LEN_MAX: usize = 128;
 const TEXT_LEN_MAX: usize = 256;
 const LABELS_MAX: usize = 64;
@@ -18,8 +20,11 @@ const CAPABILITY_LEN_MAX: usize = 64;
 /// What an agent is, where its server is, and what bounds hold.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the state service is: `http://host:port`. With several, each attempt tries the next one.
+    /// Where the state service is: `http://host:port` or `https://host:port`. With several, each attempt tries the
+    /// next one.
     pub grpc_urls: Vec<String>,
+    /// Whom it trusts to be the state service, and how it shows who it is.
+    pub tls: ClientTlsConfig,
     /// Token of the role `agent`.
     pub token: SecretString,
     /// The agent's id: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`, the first a letter or a digit.
@@ -97,6 +102,7 @@ impl Config {
     pub fn new(grpc_url: impl Into<String>, token: SecretString, agent_id: impl Into<String>) -> Self {
         Self {
             grpc_urls: vec![grpc_url.into()],
+            tls: ClientTlsConfig::default(),
             token,
             agent_id: agent_id.into(),
             name: String::new(),
@@ -123,7 +129,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         check_agent_id(&self.agent_id)?;
         if self.grpc_urls.is_empty() {
-            return Err(wrong("grpc_url", "http://host:port", ""));
+            return Err(wrong("grpc_url", GRPC_URL, ""));
         }
         self.grpc_urls.iter().try_for_each(|url| check_grpc_url(url))?;
         let texts = [
@@ -163,16 +169,20 @@ fn check_agent_id(id: &str) -> Result<(), ConfigError> {
 fn check_grpc_url(url: &str) -> Result<(), ConfigError> {
     let uri: Option<Uri> = url.parse().ok();
     let good = uri.is_some_and(|uri| {
-        uri.scheme_str() == Some("http")
+        matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some()
             && matches!(uri.path(), "" | "/")
             && uri.query().is_none()
     });
     // What stands before an @ may be a password.
     if url.contains('@') {
-        return Err(wrong("grpc_url", "http://host:port without a user", "one with a user"));
+        return Err(wrong(
+            "grpc_url",
+            "http://host:port or https://host:port, without a user",
+            "one with a user",
+        ));
     }
-    if good { Ok(()) } else { Err(wrong("grpc_url", "http://host:port", url)) }
+    if good { Ok(()) } else { Err(wrong("grpc_url", GRPC_URL, url)) }
 }
 
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), ConfigError> {
@@ -245,7 +255,9 @@ mod tests {
             assert_eq!(error.field, "id", "{id:?}");
             assert!(!error.to_string().chars().any(char::is_control));
         }
-        for url in ["", "127.0.0.1:50051", "https://h:1", "http://", "http://h:1/path", "http://u:p@h:1"] {
+        for url in
+            ["", "127.0.0.1:50051", "ftp://h:1", "http://", "https://", "http://h:1/path", "http://u:p@h:1"]
+        {
             let error = Config { grpc_urls: vec![url.into()], ..config() }.check().unwrap_err();
             assert_eq!(error.field, "grpc_url", "{url:?}");
             assert!(!error.to_string().contains("u:p"));

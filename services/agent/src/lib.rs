@@ -86,3 +86,4 @@ pub use ledger::LedgerError;
 pub use logs::{LogLine, LogWriter};
 pub use reports::{NotAccepted, Receipt, Refusal};
 pub use resources::{Run, RunKind};
+pub use signalbox_transport::ClientTlsConfig;

@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Streaming,
     metadata::{Ascii, MetadataValue},
-    transport::Endpoint,
 };
 
 use crate::{
@@ -254,7 +253,9 @@ impl Session {
 type Halves = (mpsc::Sender<ConnectRequest>, Streaming<ConnectResponse>);
 
 async fn connect(link: &Link, url: &str) -> Result<Halves, Ending> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| Ending::unreachable(&error))?;
+    // Read again for each attempt: a certificate may have been renewed since.
+    let endpoint =
+        signalbox_transport::endpoint(url, &link.config.tls).map_err(|error| Ending::unreachable(&error))?;
     let channel = endpoint
         .connect_timeout(link.config.connect_timeout)
         .tcp_nodelay(true)

@@ -13,6 +13,7 @@ pub(crate) mod value;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use signalbox_transport::ClientTlsConfig;
 
 use crate::exit;
 
@@ -37,10 +38,12 @@ pub(crate) struct GlobalArgs {
     /// Write no colours, not even to a terminal.
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
-    /// Where the state service is: http://host:port.
+    /// Where the state service is: http://host:port or https://host:port.
     #[arg(long, global = true, env = "SIGNALBOX_GRPC_URL", hide_env_values = true, value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:50051")]
     pub(crate) grpc_url: String,
+    #[command(flatten)]
+    pub(crate) tls: ClientTlsConfig,
     /// File that holds the token to present, instead of SIGNALBOX_TOKEN.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) token_file: Option<PathBuf>,

@@ -12,11 +12,12 @@ use signalbox_proto::v1::{
     event_service_client::EventServiceClient, resource_service_client::ResourceServiceClient,
     watch_service_client::WatchServiceClient,
 };
+use signalbox_transport::ClientTlsConfig;
 use tonic::{
     Response, Status,
     codec::CompressionEncoding,
     service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
+    transport::{Channel, Endpoint, Uri},
 };
 
 use crate::{args::GlobalArgs, error::Error};
@@ -46,7 +47,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to the server, with the token that the flags or the environment give.
     pub(crate) async fn connect(global: &GlobalArgs) -> Result<Self, Error> {
-        let endpoint = endpoint(&global.grpc_url, global.rpc_timeout)?;
+        let endpoint = endpoint(&global.grpc_url, &global.tls, global.rpc_timeout)?;
         let credential = Credential::find(global.token_file.as_deref())?;
         let url = global.grpc_url.clone();
         let channel =
@@ -135,15 +136,15 @@ pub(crate) fn idempotency_key() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
-fn endpoint(url: &str, rpc_timeout: Duration) -> Result<Endpoint, Error> {
+fn endpoint(url: &str, tls: &ClientTlsConfig, rpc_timeout: Duration) -> Result<Endpoint, Error> {
     let malformed = || Error::Url { given: without_credential(url) };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| malformed())?;
-    let uri = endpoint.uri();
-    // Without TLS in this program, the token must not be sent as if it were there.
+    let uri: Uri = url.parse().map_err(|_| malformed())?;
     let has_credential = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) || has_credential {
+    let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !is_known || uri.host().is_none_or(str::is_empty) || has_credential {
         return Err(malformed());
     }
+    let endpoint = signalbox_transport::endpoint(url, tls).map_err(Error::Tls)?;
     endpoint.user_agent(concat!("signalbox/", env!("CARGO_PKG_VERSION"))).map_err(|_| malformed()).map(
         |endpoint| {
             endpoint
@@ -174,19 +175,24 @@ mod tests {
     fn a_password_in_an_address_is_neither_used_nor_shown() {
         for url in ["http://ann:hush@host:1", "https://ann:hush@host", "ann:hush@host", "http://a:h@ush@host"]
         {
-            let error = endpoint(url, CONNECT_TIMEOUT_MAX).unwrap_err().to_string();
+            let error =
+                endpoint(url, &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX).unwrap_err().to_string();
             assert!(error.contains("…@host") && !error.contains("hush") && !error.contains("ann"), "{error}");
         }
     }
 
     #[test]
-    fn an_address_has_the_scheme_http_and_a_host() {
-        assert!(endpoint("http://127.0.0.1:50051", CONNECT_TIMEOUT_MAX).is_ok());
-        assert!(endpoint("http://[::1]:50051/", CONNECT_TIMEOUT_MAX).is_ok());
-        for bad in
-            ["", "127.0.0.1:50051", "localhost", "https://host:1", "ftp://host", "http://", "not a url"]
-        {
-            assert!(matches!(endpoint(bad, CONNECT_TIMEOUT_MAX), Err(Error::Url { .. })), "{bad:?}");
+    fn an_address_has_a_known_scheme_and_a_host() {
+        assert!(endpoint("http://127.0.0.1:50051", &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX).is_ok());
+        assert!(endpoint("https://[::1]:50051/", &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX).is_ok());
+        for bad in ["", "127.0.0.1:50051", "localhost", "https://", "ftp://host", "http://", "not a url"] {
+            assert!(
+                matches!(
+                    endpoint(bad, &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX),
+                    Err(Error::Url { .. })
+                ),
+                "{bad:?}"
+            );
         }
     }
 }

@@ -19,8 +19,10 @@ pub(crate) enum Error {
     NoToken,
     #[error("{origin}: expected a token in one line of at most {max} bytes, got {got}")]
     MalformedToken { origin: String, max: usize, got: &'static str },
-    #[error("--grpc-url: expected http://host:port, got {given:?}")]
+    #[error("--grpc-url: expected http://host:port or https://host:port, got {given:?}")]
     Url { given: String },
+    #[error("cannot prepare an encrypted connection")]
+    Tls(#[source] signalbox_transport::Error),
     #[error("cannot connect to {url}")]
     Unreachable { url: String, source: tonic::transport::Error },
     #[error("cannot {what}: no answer from {url} within {}", humantime::format_duration(*.within))]
@@ -62,7 +64,7 @@ impl Error {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoToken => Exit::Denied,
-            Self::MalformedToken { .. } | Self::Url { .. } | Self::Input { .. } => Exit::Usage,
+            Self::MalformedToken { .. } | Self::Url { .. } | Self::Tls(_) | Self::Input { .. } => Exit::Usage,
             Self::Unreachable { .. } => Exit::Unavailable,
             Self::NoAnswer { .. } => Exit::NotKnown,
             Self::Refused { status, .. } => Exit::of(status.code()),
@@ -109,9 +111,6 @@ impl Error {
                     }
                     None => format!("the newest cursor is {head}; give it as --cursor"),
                 }
-            }
-            Self::Url { given } if given.to_ascii_lowercase().starts_with("https://") => {
-                "this program does not speak TLS; use a tunnel or a proxy on this machine".into()
             }
             Self::PublishStopped { source, .. } => return source.remedy(),
             Self::ApplyStopped { source, .. } => {

@@ -11,6 +11,7 @@ use std::{
 use ipnet::IpNet;
 use signalbox_identity::TokenConfig;
 use signalbox_telemetry::TelemetryConfig;
+use signalbox_transport::{ClientTlsConfig, ServerTlsConfig};
 
 use crate::{
     feed::FeedConfig,
@@ -69,6 +70,12 @@ pub struct Config {
     /// How long a call of a client may take at the state service, in milliseconds.
     #[arg(long, env = "SIGNALBOX_EDGE_CALL_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub call_timeout_ms: u64,
+    /// The certificate of all listeners.
+    #[command(flatten)]
+    pub tls: ServerTlsConfig,
+    /// Whom the edge trusts to be the state service.
+    #[command(flatten)]
+    pub client_tls: ClientTlsConfig,
     /// The secret that users' tokens are checked with, and the edge's own are signed with.
     #[command(flatten)]
     pub token: TokenConfig,
@@ -107,6 +114,8 @@ impl Config {
             shards: 0,
             drain_window_ms: 0,
             call_timeout_ms: 10_000,
+            tls: ServerTlsConfig::default(),
+            client_tls: ClientTlsConfig::default(),
             token,
             telemetry: TelemetryConfig::default(),
             timing: Timing::default(),

@@ -11,6 +11,7 @@ mod routes;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
+use signalbox_transport::ServerTls;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -52,15 +53,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The URL of the state service is malformed.
-    #[error("the URL of the state service, {url:?}, is malformed")]
-    Url {
-        /// The URL.
-        url: String,
-        /// Why.
-        #[source]
-        source: tonic::transport::Error,
-    },
+    /// Connections cannot be made safe, or the state service's URL is malformed.
+    #[error(transparent)]
+    Transport(#[from] signalbox_transport::Error),
     /// The secret of tokens is not fit.
     #[error(transparent)]
     Token(#[from] signalbox_identity::Error),
@@ -106,11 +101,11 @@ impl Server {
             Some(path) => Policies::with_file(config.profile, path)?,
             None => Policies::new(config.profile),
         };
+        let tls = ServerTls::load(&config.tls, &["http/1.1"])?;
         let (addresses, listeners) = listen(&config).await?;
         let (sessions, feed_tasks) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
-        let channel = upstream::channel(&config.grpc_url)
-            .map_err(|source| Error::Url { url: config.grpc_url.clone(), source })?;
+        let channel = upstream::channel_with(&config.grpc_url, &config.client_tls)?;
         let calls = Calls::new(channel.clone(), keys.clone(), Duration::from_millis(config.call_timeout_ms));
         let upstream = UpstreamConfig {
             degraded_after: config.degraded_after,
@@ -124,6 +119,9 @@ impl Server {
         let api_keys = ApiKeys::new(calls.clone());
         feed_tasks.spawn(api_keys.clone().run(stop.clone()));
         feed_tasks.spawn(keys.clone().refresh(stop.clone()));
+        if let Some(tls) = tls.clone() {
+            feed_tasks.spawn(tls.reload(stop.clone()));
+        }
         let tools = Tools { feeds, calls, keys, api_keys, places };
         let shared = Shared::new(tools, policies, timing, logs, drain.clone());
         let door = Door {
@@ -132,6 +130,7 @@ impl Server {
             origins: config.origins().into(),
             client_address: ClientAddress::new(config.trusted_proxies.clone()),
             places: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            tls,
             sessions: sessions.clone(),
             http_life: config.timing().http_life,
             drain: drain.clone(),
@@ -185,6 +184,7 @@ async fn listen(config: &Config) -> Result<(Addresses, Vec<(Site, TcpListener)>)
     ];
     for (site, listen, flag) in wanted {
         if let Listen::At(address) = listen {
+            config.tls.check_exposure(address)?;
             let failed = |source| Error::Listen { address, flag, source };
             listeners.push((site, TcpListener::bind(address).await.map_err(failed)?));
         }

@@ -27,7 +27,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use signalbox_identity::Keys;
-use tokio::net::TcpStream;
+use signalbox_transport::Stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -115,7 +115,7 @@ pub struct Accepted {
     /// What the handshake brought.
     pub arrival: Arrival,
     /// The upgraded connection.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// What was read of it beyond the handshake.
     pub leftover: Bytes,
 }

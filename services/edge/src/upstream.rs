@@ -13,9 +13,10 @@ use std::{sync::Arc, time::Duration};
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use signalbox_identity::Keys;
 use signalbox_proto::v1::watch_service_client::WatchServiceClient;
+use signalbox_transport::ClientTlsConfig;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::feed::{Backlog, Roster};
 pub(crate) use credentials::Credentials;
@@ -63,9 +64,18 @@ impl UpstreamConfig {
 /// # Errors
 ///
 /// When the URL is malformed.
-pub fn channel(url: &str) -> Result<Channel, tonic::transport::Error> {
+pub fn channel(url: &str) -> Result<Channel, signalbox_transport::Error> {
+    channel_with(url, &ClientTlsConfig::default())
+}
+
+/// As [`channel`], to a server that is trusted as the configuration says.
+///
+/// # Errors
+///
+/// When the URL is malformed, or a file cannot be read or used.
+pub fn channel_with(url: &str, tls: &ClientTlsConfig) -> Result<Channel, signalbox_transport::Error> {
     const PROBE: Duration = Duration::from_secs(3);
-    let endpoint = Endpoint::from_shared(url.to_owned())?
+    let endpoint = signalbox_transport::endpoint(url, tls)?
         .connect_timeout(PROBE)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PROBE)

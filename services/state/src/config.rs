@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use secrecy::SecretString;
 use signalbox_identity::TokenConfig;
 use signalbox_telemetry::TelemetryConfig;
+use signalbox_transport::ServerTlsConfig;
 
 use crate::{
     grpc::SessionConfig, keeper::KeeperConfig, log::AppenderConfig, retention::RetentionConfig,
@@ -58,6 +59,9 @@ pub struct Config {
     /// Credentials.
     #[command(flatten)]
     pub token: TokenConfig,
+    /// The certificate of the gRPC services.
+    #[command(flatten)]
+    pub tls: ServerTlsConfig,
     /// Logs, traces, metrics.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
@@ -87,6 +91,7 @@ impl Config {
             adopt_after_s: 15,
             drain_window_ms: 2000,
             token,
+            tls: ServerTlsConfig::default(),
             telemetry: TelemetryConfig::default(),
         }
     }

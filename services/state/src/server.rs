@@ -4,10 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
 use signalbox_telemetry::{adopt, metrics_text, record_metrics};
+use signalbox_transport::{Incoming, ServerTls};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::TcpIncoming;
 use uuid::Uuid;
 
 use crate::{
@@ -72,6 +72,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Connections cannot be made safe.
+    #[error(transparent)]
+    Transport(#[from] signalbox_transport::Error),
     /// The gRPC server failed.
     #[error("the gRPC server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -82,6 +85,7 @@ pub struct Server {
     config: Config,
     keys: Keys,
     pool: PgPool,
+    tls: Option<ServerTls>,
     grpc: TcpListener,
     metrics: TcpListener,
 }
@@ -95,6 +99,8 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, Error> {
         record_metrics();
         let keys = Keys::new(&config.token)?;
+        config.tls.check_exposure(config.listen)?;
+        let tls = ServerTls::load(&config.tls, &["h2"])?;
         let statement_timeout = Duration::from_secs(config.database_statement_timeout_s);
         let pool = store::pool(&config.database_url, config.database_connections, statement_timeout)
             .map_err(Error::DatabaseUrl)?;
@@ -102,7 +108,7 @@ impl Server {
         store::migrate(&config.database_url).await?;
         let grpc = listen(config.listen).await?;
         let metrics = listen(config.metrics_listen).await?;
-        Ok(Self { config, keys, pool, grpc, metrics })
+        Ok(Self { config, keys, pool, tls, grpc, metrics })
     }
 
     /// The address of the gRPC services.
@@ -133,7 +139,7 @@ impl Server {
     ///
     /// [`Error`], when the database cannot be prepared or the gRPC server fails.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { config, keys, pool, grpc, metrics } = self;
+        let Self { config, keys, pool, tls, grpc, metrics } = self;
         let replica_id = Uuid::now_v7();
         // The log's writer outlives the streams that write to it.
         let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
@@ -161,6 +167,9 @@ impl Server {
         let retention = Retention { pool: pool.clone(), config: config.retention() };
         writers.spawn(retention.run(stopped.clone()));
         writers.spawn(keys.clone().refresh(stopped.clone()));
+        if let Some(tls) = tls.clone() {
+            writers.spawn(tls.reload(stopped.clone()));
+        }
         writers.spawn(serve_metrics(metrics, pool.clone(), stopped.clone()));
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
         let context = Context {
@@ -179,7 +188,7 @@ impl Server {
         let end = drain(shutdown, closing.clone(), registry, config.session().drain_window);
         tracing::info!(address = %grpc.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), %replica_id, "serving");
         let serving = transport(&Arc::new(context), health_service)
-            .serve_with_incoming_shutdown(TcpIncoming::from(grpc).with_nodelay(Some(true)), end);
+            .serve_with_incoming_shutdown(Incoming::new(grpc, tls), end);
         let served = tokio::select! {
             served = serving => served,
             () = overdue(&closing) => {

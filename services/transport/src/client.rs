@@ -10,16 +10,16 @@ use crate::Error;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ClientTlsConfig {
     /// File with the authorities (PEM) that the server's certificate may come from, besides those of the system.
-    #[arg(long, env = "SIGNALBOX_TLS_CA")]
+    #[arg(long, global = true, env = "SIGNALBOX_TLS_CA")]
     pub tls_ca: Option<PathBuf>,
     /// The name that the server's certificate must have; the host of the URL when absent.
-    #[arg(long, env = "SIGNALBOX_TLS_SERVER_NAME")]
+    #[arg(long, global = true, env = "SIGNALBOX_TLS_SERVER_NAME")]
     pub tls_server_name: Option<String>,
     /// File with the certificate (PEM) that shows who this client is, where the server asks for one.
-    #[arg(long, env = "SIGNALBOX_TLS_CLIENT_CERT", requires = "tls_client_key")]
+    #[arg(long, global = true, env = "SIGNALBOX_TLS_CLIENT_CERT", requires = "tls_client_key")]
     pub tls_client_cert: Option<PathBuf>,
     /// File with that certificate's private key (PEM).
-    #[arg(long, env = "SIGNALBOX_TLS_CLIENT_KEY", requires = "tls_client_cert")]
+    #[arg(long, global = true, env = "SIGNALBOX_TLS_CLIENT_KEY", requires = "tls_client_cert")]
     pub tls_client_key: Option<PathBuf>,
 }
 

@@ -4,11 +4,13 @@
 //! It must know neither what is sent nor who may send it.
 
 mod client;
+mod halves;
 mod incoming;
 mod server;
 mod stream;
 
 pub use client::{ClientTlsConfig, endpoint};
+pub use halves::{ReadHalf, TlsReader, TlsWriter, WriteHalf};
 pub use incoming::Incoming;
 pub use server::{ServerTls, ServerTlsConfig};
 pub use stream::Stream;

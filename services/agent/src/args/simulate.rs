@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, error::ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
-use signalbox_agent::{Config, ConfigError};
+use signalbox_agent::{ClientTlsConfig, Config, ConfigError};
 use signalbox_telemetry::TelemetryConfig;
 
 use super::Args;
@@ -47,6 +47,8 @@ pub(crate) struct SimulateArgs {
     /// Address of the state service; several, joined by commas, are tried in turn. People ask the first.
     #[arg(long, env = "SIGNALBOX_GRPC_URL", default_value = "http://127.0.0.1:50051", value_delimiter = ',')]
     grpc_url: Vec<String>,
+    #[command(flatten)]
+    tls: ClientTlsConfig,
     /// Token of the role agent. Better given by the environment, for others can see command lines.
     #[arg(long, env = "SIGNALBOX_TOKEN", hide_env_values = true)]
     token: SecretString,
@@ -67,6 +69,7 @@ impl SimulateArgs {
     fn into_setting(self) -> Result<Setting, ConfigError> {
         let agents = Config {
             grpc_urls: self.grpc_url,
+            tls: self.tls,
             software_version: concat!("signalbox-agent ", env!("CARGO_PKG_VERSION")).into(),
             flush_timeout: FLUSH_TIMEOUT,
             retry_refusals_once_welcomed: true,
@@ -75,7 +78,11 @@ impl SimulateArgs {
         agents.check()?;
         // An empty variable is as good as none.
         let token = self.people_token.filter(|token| !token.expose_secret().is_empty());
-        let people = token.map(|token| Credentials { grpc_url: agents.grpc_urls[0].clone(), token });
+        let people = token.map(|token| Credentials {
+            grpc_url: agents.grpc_urls[0].clone(),
+            tls: agents.tls.clone(),
+            token,
+        });
         let stories = if self.stories.is_empty() { Story::ALL.to_vec() } else { self.stories };
         Ok(Setting { agents, people, rate: self.rate, seed: self.seed, stories, limit: self.limit })
     }

@@ -39,7 +39,7 @@ impl Ending {
     }
 
     /// The server cannot be reached.
-    pub(super) fn unreachable(error: &tonic::transport::Error) -> Self {
+    pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::lost(chain(error.to_string(), error))
     }
 

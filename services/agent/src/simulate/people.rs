@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, Result};
 use secrecy::{ExposeSecret as _, SecretString};
-use signalbox_agent::JsonObject;
+use signalbox_agent::{ClientTlsConfig, JsonObject};
 use signalbox_proto::v1::{
     CancelCommandRequest, CreateAgentRequest, DeleteAgentRequest, IssueCommandRequest, UpdateAgentRequest,
     UpdateResourceRequest, agent_service_client::AgentServiceClient,
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
+    transport::Channel,
 };
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ const COMMAND_TIMEOUT_MS: u32 = 60_000;
 pub(crate) struct Credentials {
     /// `http://host:port`.
     pub(crate) grpc_url: String,
+    /// Whom they trust to be the state service.
+    pub(crate) tls: ClientTlsConfig,
     /// Of the role operator or admin.
     pub(crate) token: SecretString,
 }
@@ -52,7 +54,8 @@ impl People {
     ///
     /// When the address or the token is malformed.
     pub(crate) fn new(credentials: Credentials) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(credentials.grpc_url).context("read the address")?;
+        let endpoint = signalbox_transport::endpoint(&credentials.grpc_url, &credentials.tls)
+            .context("prepare the connection")?;
         let channel = endpoint.connect_timeout(CALL_TIMEOUT).tcp_nodelay(true).connect_lazy();
         let text = format!("Bearer {}", credentials.token.expose_secret());
         let mut authorization =

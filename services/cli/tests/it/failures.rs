@@ -75,7 +75,7 @@ async fn a_server_that_does_not_answer_is_given_up_in_time() {
 
 #[tokio::test]
 async fn a_malformed_address_is_told_before_anything_is_tried() {
-    for url in ["localhost:50051", "https://localhost:50051", "http://", "nonsense"] {
+    for url in ["localhost:50051", "ftp://localhost:50051", "https://", "nonsense"] {
         let mut command = program(&["agents", "list", "--grpc-url", url]);
         command.env("SIGNALBOX_TOKEN", ADMIN_TOKEN);
         let ended = end_of(command).await;

@@ -1,5 +1,5 @@
 //! The write half of a connection, as its writer sees it: tried without waiting, waited for only by those
-//! that fell behind. Sockets with encryption implement the same two calls.
+//! that fell behind, encrypted or not.
 //!
 //! It must know nothing of frames.
 
@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use signalbox_transport::WriteHalf;
 use tokio::net::tcp::OwnedWriteHalf;
 
 /// The write half of one connection. Dropping it ends the sending direction.
@@ -33,5 +34,15 @@ impl Socket for OwnedWriteHalf {
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.as_ref().poll_write_ready(cx)
+    }
+}
+
+impl Socket for WriteHalf {
+    fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::try_write(self, slices)
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_writable(self, cx)
     }
 }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use signalbox_transport::{ServerTls, Stream};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -45,6 +46,8 @@ pub(super) struct Door {
     pub(super) origins: Arc<[String]>,
     pub(super) client_address: ClientAddress,
     pub(super) places: Arc<Semaphore>,
+    /// What connections are encrypted with.
+    pub(super) tls: Option<ServerTls>,
     /// How long an HTTP connection lasts: a client that asks and does not read holds no place for ever.
     pub(super) http_life: Duration,
     pub(super) sessions: TaskTracker,
@@ -93,10 +96,29 @@ impl Door {
             return;
         }
         let visit = Visit { site, peer, place: Arc::new(place) };
-        self.sessions.spawn(self.clone().serve(visit, stream));
+        let door = self.clone();
+        self.sessions.spawn(async move {
+            if let Some(stream) = door.secure(&visit, stream).await {
+                door.serve(visit, stream).await;
+            }
+        });
     }
 
-    async fn serve(self, visit: Visit, stream: TcpStream) {
+    /// Encrypts the connection where there is a certificate. Its place is held already: who dawdles here counts.
+    async fn secure(&self, visit: &Visit, stream: TcpStream) -> Option<Stream> {
+        let Some(tls) = &self.tls else { return Some(Stream::Plain(stream)) };
+        let secured = tokio::select! {
+            secured = tls.accept(stream) => secured,
+            () = self.drain.cancelled() => return None,
+        };
+        if let Err(error) = &secured {
+            metrics::counter!("signalbox_edge_handshakes_failed_total").increment(1);
+            tracing::debug!(peer = %visit.peer, %error, "a connection could not be encrypted");
+        }
+        secured.ok()
+    }
+
+    async fn serve(self, visit: Visit, stream: Stream) {
         let peer = visit.peer;
         let (drain, cut, http_life) = (self.drain.clone(), self.cut.clone(), self.http_life);
         let (door, visit) = (Arc::new(self), Arc::new(visit));
@@ -204,9 +226,9 @@ impl Door {
 
 /// The bare connection, and what was read of it beyond the handshake: copied, because hyper's whole buffer
 /// would live as long as a slice of it.
-async fn upgraded(upgrade: OnUpgrade) -> Result<(TcpStream, Bytes), hyper::Error> {
-    let parts = upgrade.await?.downcast::<TokioIo<TcpStream>>();
-    let parts = parts.expect("every connection here is served over a TCP stream");
+async fn upgraded(upgrade: OnUpgrade) -> Result<(Stream, Bytes), hyper::Error> {
+    let parts = upgrade.await?.downcast::<TokioIo<Stream>>();
+    let parts = parts.expect("every connection here is served over such a stream");
     Ok((parts.io.into_inner(), Bytes::copy_from_slice(&parts.read_buf)))
 }
 

@@ -12,10 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
-    net::tcp::OwnedReadHalf,
-};
+use signalbox_transport::ReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -67,7 +65,7 @@ pub(super) struct Reader(WebSocketStream<ReadOnly>);
 
 impl Reader {
     /// Reads from this half; `leftover` was read together with the handshake.
-    pub(super) async fn new(read: OwnedReadHalf, leftover: Bytes, message_len_max: usize) -> Self {
+    pub(super) async fn new(read: ReadHalf, leftover: Bytes, message_len_max: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_LEN)
             .write_buffer_size(0)
@@ -132,7 +130,7 @@ fn describe(error: &Error) -> Inbound {
 
 /// A read half that swallows what is written to it.
 struct ReadOnly {
-    read: OwnedReadHalf,
+    read: ReadHalf,
     leftover: Bytes,
 }
 

@@ -22,4 +22,5 @@ mod sessions;
 mod slow_clients;
 mod storm;
 mod system_status;
+mod tls;
 mod watching;
