@@ -48,24 +48,6 @@ impl Role {
     pub const fn may_operate(self) -> bool {
         matches!(self, Self::Operator | Self::Admin)
     }
-
-    /// Whether it may manage agents and tokens.
-    #[must_use]
-    pub const fn may_administer(self) -> bool {
-        matches!(self, Self::Admin)
-    }
-
-    /// Whether it may publish events.
-    #[must_use]
-    pub const fn may_publish(self) -> bool {
-        matches!(self, Self::Operator | Self::Admin | Self::Agent)
-    }
-
-    /// Whether it may open an agent's session.
-    #[must_use]
-    pub const fn may_connect(self) -> bool {
-        matches!(self, Self::Agent)
-    }
 }
 
 impl fmt::Display for Role {
@@ -83,7 +65,7 @@ pub struct Principal {
     pub tenant_id: String,
     /// What they may do.
     pub role: Role,
-    /// When the credential ceases to hold; `None` for never, which only API keys may.
+    /// When the credential ceases to hold; `None` for never, as API keys may and tokens may not.
     pub expires_at: Option<OffsetDateTime>,
     /// The `fingerprint` claim, where the token is bound to one client.
     pub fingerprint: Option<String>,

@@ -4,7 +4,6 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::Stream;
 use sha2::{Digest as _, Sha256};
-use signalbox_identity::Role;
 use signalbox_proto::v1::{self, agent_service_server::AgentService};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,7 +30,7 @@ impl AgentService for Service {
         &self,
         request: Request<Streaming<v1::ConnectRequest>>,
     ) -> Result<Response<Outbox>, Status> {
-        let caller = Caller::of(&request, Role::may_connect)?;
+        let caller = Caller::of(&request)?;
         let (sender, receiver) = mpsc::channel(OUTBOX_LEN);
         let run = session::run(Arc::clone(&self.0), caller, request.into_inner(), sender);
         self.0.tasks.spawn(run);
@@ -42,7 +41,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::CreateAgentRequest>,
     ) -> Result<Response<v1::CreateAgentResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_administer)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let change = agent::Create {
             agent_id: asked.agent_id.clone(),
@@ -59,7 +58,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_view)?;
+        let caller = Caller::of(&request)?;
         let agent_id = request.into_inner().agent_id;
         domain::check_agent_id("agent_id", &agent_id)?;
         let cursor = Some(self.0.cursor(&caller).await?);
@@ -72,7 +71,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_view)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let limit = convert::page_size(asked.page_size)?;
         let labels = domain::check_selector("selector", &asked.selector)?;
@@ -96,7 +95,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::UpdateAgentRequest>,
     ) -> Result<Response<v1::UpdateAgentResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_administer)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let change = agent::Update {
             agent_id: asked.agent_id.clone(),
@@ -114,7 +113,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::DeleteAgentRequest>,
     ) -> Result<Response<v1::DeleteAgentResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_administer)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let change = agent::Delete { agent_id: asked.agent_id.clone(), reason: asked.reason.clone() };
         let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;

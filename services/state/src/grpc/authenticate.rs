@@ -1,5 +1,5 @@
-//! Who calls: the credential of every call is checked before any service sees it, and that of a stream for as long
-//! as the stream lasts.
+//! Who calls, and whether that role may: the credential of every call is checked before any service sees it, and
+//! that of a stream for as long as the stream lasts.
 
 mod api_keys;
 
@@ -13,7 +13,7 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
-use signalbox_identity::{Keys, PresentedApiKey, Principal};
+use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, may_call};
 use signalbox_telemetry::now;
 use sqlx::PgPool;
 use tonic::{Status, body::Body, server::NamedService};
@@ -84,7 +84,7 @@ impl Authenticator {
     }
 }
 
-/// Checks the credential of every call, and leaves the caller in the request's extensions.
+/// Checks the credential of every call and the role's right to it, and leaves the caller in the request's extensions.
 #[derive(Clone)]
 pub(super) struct Authenticate(pub(super) Arc<Authenticator>);
 
@@ -96,7 +96,7 @@ impl<S> Layer<S> for Authenticate {
     }
 }
 
-/// A service that only callers reach whose credential is good.
+/// A service that only callers reach whose credential is good, and only by methods that are for their role.
 #[derive(Clone)]
 pub(super) struct Authenticated<S> {
     inner: S,
@@ -131,10 +131,11 @@ where
                 Err(error) => Err(error),
             };
             match checked {
-                Ok(principal) => {
+                Ok(principal) if may_call(principal.role, request.uri().path()) => {
                     request.extensions_mut().insert(principal);
                     inner.call(request).await
                 }
+                Ok(principal) => Ok(Status::from(forbidden(principal.role)).into_http()),
                 Err(error) => Ok(Status::from(error).into_http()),
             }
         }
@@ -151,6 +152,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
         _ => Err(Error::new(Code::Unauthenticated, "metadata authorization: expected Bearer <token>")),
     }
+}
+
+/// What a caller is told whose role is not in the row of the method.
+fn forbidden(role: Role) -> Error {
+    Error::new(Code::PermissionDenied, format!("the role {role} may not do this"))
 }
 
 /// What the holder of a bad token is told.

@@ -20,17 +20,13 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// The caller of this request, who must have a role for it.
-    pub(super) fn of<T>(request: &Request<T>, may: fn(Role) -> bool) -> Result<Self, Error> {
+    /// The caller of this request.
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Error> {
         let principal = request
             .extensions()
             .get::<Principal>()
             .cloned()
             .ok_or_else(|| Error::new(Code::Unauthenticated, "no credentials"))?;
-        if !may(principal.role) {
-            let message = format!("the role {} may not do this", principal.role);
-            return Err(Error::new(Code::PermissionDenied, message));
-        }
         let given = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = current_traceparent()
             .or_else(|| given.filter(|text| is_traceparent(text)).map(str::to_owned))

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use signalbox_catalog as catalog;
-use signalbox_identity::Role;
 use signalbox_proto::v1::{self, catalog_service_server::CatalogService};
 use tonic::{Request, Response, Status};
 
-use super::{Context, caller::Caller, convert, resource_service::may_read};
+use super::{Context, caller::Caller, convert};
 use crate::{
     domain::{self, Code, Error, kind},
     store,
@@ -21,7 +20,7 @@ impl CatalogService for Service {
         &self,
         request: Request<v1::ListKindsRequest>,
     ) -> Result<Response<v1::ListKindsResponse>, Status> {
-        let caller = Caller::of(&request, may_read)?;
+        let caller = Caller::of(&request)?;
         let mut kinds: Vec<_> = catalog::kinds().map(convert::kinds::built_in).collect();
         for (name, version, definition) in self.own(&caller).await? {
             kinds.push(convert::kinds::own(&name, version, &definition));
@@ -34,7 +33,7 @@ impl CatalogService for Service {
         &self,
         request: Request<v1::GetKindRequest>,
     ) -> Result<Response<v1::GetKindResponse>, Status> {
-        let caller = Caller::of(&request, may_read)?;
+        let caller = Caller::of(&request)?;
         let name = request.into_inner().name;
         domain::check_plain("name", &name, 128)?;
         let kind = match catalog::kind(&name) {
@@ -56,7 +55,7 @@ impl CatalogService for Service {
         &self,
         request: Request<v1::ListEventTypesRequest>,
     ) -> Result<Response<v1::ListEventTypesResponse>, Status> {
-        let caller = Caller::of(&request, may_read)?;
+        let caller = Caller::of(&request)?;
         let mut event_types: Vec<_> = catalog::event_types().map(convert::kinds::event_type).collect();
         for (name, _, definition) in self.own(&caller).await? {
             event_types.extend(convert::kinds::own_event_types(&name, &definition));
@@ -69,7 +68,7 @@ impl CatalogService for Service {
         &self,
         request: Request<v1::ApplyKindRequest>,
     ) -> Result<Response<v1::ApplyKindResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_administer)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let given =
             asked.kind.as_ref().ok_or_else(|| Error::invalid("kind", "kind: expected one, got none"))?;
@@ -84,7 +83,7 @@ impl CatalogService for Service {
         &self,
         request: Request<v1::DeleteKindRequest>,
     ) -> Result<Response<v1::DeleteKindResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_administer)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let change = kind::Delete { name: asked.name.clone() };
         let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;

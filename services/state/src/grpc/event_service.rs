@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use signalbox_identity::Role;
 use signalbox_proto::v1::{self, event_service_server::EventService};
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
@@ -21,7 +20,7 @@ impl EventService for Service {
         &self,
         request: Request<v1::PublishRequest>,
     ) -> Result<Response<v1::PublishResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_publish)?;
+        let caller = Caller::of(&request)?;
         let results = self.batch(&caller, request.into_inner()).await?;
         Ok(Response::new(v1::PublishResponse { results }))
     }
@@ -30,7 +29,7 @@ impl EventService for Service {
         &self,
         request: Request<Streaming<v1::PublishRequest>>,
     ) -> Result<Response<v1::PublishResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_publish)?;
+        let caller = Caller::of(&request)?;
         let mut batches = request.into_inner();
         let (mut results, mut count) = (Vec::new(), 0);
         let ended = self.0.authenticator.ended(&caller.principal);

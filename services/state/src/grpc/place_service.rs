@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use signalbox_identity::Role;
 use signalbox_proto::v1::{self, place_service_server::PlaceService};
 use tonic::{Request, Response, Status};
 
@@ -27,7 +26,7 @@ impl PlaceService for Service {
         &self,
         request: Request<v1::HoldPlacesRequest>,
     ) -> Result<Response<v1::HoldPlacesResponse>, Status> {
-        let caller = Caller::of(&request, is_service)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let edge_id = convert::uuid("edge_id", &asked.edge_id)?;
         check_word("scope", &asked.scope, SCOPE_LEN_MAX)?;
@@ -57,7 +56,6 @@ impl PlaceService for Service {
         &self,
         request: Request<v1::RenewPlacesRequest>,
     ) -> Result<Response<v1::RenewPlacesResponse>, Status> {
-        Caller::of(&request, is_service)?;
         let asked = request.into_inner();
         let edge_id = convert::uuid("edge_id", &asked.edge_id)?;
         if !TTL_MS.contains(&asked.ttl_ms) {
@@ -81,15 +79,10 @@ impl PlaceService for Service {
         &self,
         request: Request<v1::ReleasePlacesRequest>,
     ) -> Result<Response<v1::ReleasePlacesResponse>, Status> {
-        Caller::of(&request, is_service)?;
         let edge_id = convert::uuid("edge_id", &request.into_inner().edge_id)?;
         places::release(&self.0.pool, edge_id).await.map_err(Error::from)?;
         Ok(Response::new(v1::ReleasePlacesResponse {}))
     }
-}
-
-fn is_service(role: Role) -> bool {
-    role == Role::Service
 }
 
 fn count(total: i64) -> u32 {

@@ -4,7 +4,6 @@ mod list;
 
 use std::sync::Arc;
 
-use signalbox_identity::Role;
 use signalbox_proto::v1::{self, resource_service_server::ResourceService};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -20,18 +19,13 @@ use crate::{
 
 pub(super) struct Service(pub(super) Arc<Context>);
 
-/// Who may read resources and the catalog.
-pub(super) fn may_read(role: Role) -> bool {
-    role.may_view() || role.may_connect()
-}
-
 #[tonic::async_trait]
 impl ResourceService for Service {
     async fn create_resource(
         &self,
         request: Request<v1::CreateResourceRequest>,
     ) -> Result<Response<v1::CreateResourceResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_publish)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let data = domain::read_row_object("data", &asked.data)?;
         if !asked.id.is_empty() {
@@ -48,7 +42,7 @@ impl ResourceService for Service {
         &self,
         request: Request<v1::GetResourceRequest>,
     ) -> Result<Response<v1::GetResourceResponse>, Status> {
-        let caller = Caller::of(&request, may_read)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         domain::check_agent_id("id", &asked.id)?;
         let tenant_id = caller.tenant("")?;
@@ -75,7 +69,7 @@ impl ResourceService for Service {
         &self,
         request: Request<v1::ListResourcesRequest>,
     ) -> Result<Response<v1::ListResourcesResponse>, Status> {
-        let caller = Caller::of(&request, may_read)?;
+        let caller = Caller::of(&request)?;
         Ok(Response::new(list::page(&self.0, &caller.tenant("")?, request.into_inner()).await?))
     }
 
@@ -83,7 +77,7 @@ impl ResourceService for Service {
         &self,
         request: Request<v1::UpdateResourceRequest>,
     ) -> Result<Response<v1::UpdateResourceResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_publish)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         domain::check_agent_id("id", &asked.id)?;
         let patch = domain::read_row_object("merge_patch", &asked.merge_patch)?;
@@ -98,7 +92,7 @@ impl ResourceService for Service {
         &self,
         request: Request<v1::DeleteResourceRequest>,
     ) -> Result<Response<v1::DeleteResourceResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_publish)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         domain::check_agent_id("id", &asked.id)?;
         let action = Action::Delete { expected_version: asked.expected_version };

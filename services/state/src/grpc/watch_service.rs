@@ -5,7 +5,6 @@ mod pump;
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
 use futures::Stream;
-use signalbox_identity::Role;
 use signalbox_proto::v1::{self, watch_request, watch_service_server::WatchService};
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -36,7 +35,7 @@ impl WatchService for Service {
         &self,
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let caller = Caller::of(&request, Role::may_view)?;
+        let caller = Caller::of(&request)?;
         let (outbox, receiver) = mpsc::channel(OUTBOX_LEN);
         let watch = Watch { context: Arc::clone(&self.0), caller, outbox, pumps: HashMap::new() };
         self.0.tasks.spawn(watch.run(request.into_inner()));
@@ -44,7 +43,7 @@ impl WatchService for Service {
     }
 
     async fn read(&self, request: Request<v1::ReadRequest>) -> Result<Response<v1::ReadResponse>, Status> {
-        let caller = Caller::of(&request, Role::may_view)?;
+        let caller = Caller::of(&request)?;
         let asked = request.into_inner();
         let tenant_id = caller.tenant(&asked.tenant_id)?;
         let limit = match asked.limit {

@@ -17,6 +17,7 @@ mod resources;
 mod restore;
 mod retention;
 mod revisions;
+mod roles;
 mod runs;
 mod sessions;
 mod slow_clients;
