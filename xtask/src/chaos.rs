@@ -27,6 +27,12 @@ pub(crate) struct Options {
     /// Which faults there are, joined by commas, such as kill-replica,cut; all when absent
     #[arg(long)]
     faults: Option<String>,
+    /// Carry out an experiment instead, and print its figures: slow-clients or storm
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "faults"])]
+    measure: Option<String>,
+    /// How many clients there are in a storm; 5000 when absent
+    #[arg(long, requires = "measure")]
+    clients: Option<usize>,
     /// Build and run the optimised programs
     #[arg(long)]
     release: bool,
@@ -53,7 +59,13 @@ pub(crate) async fn run(layout: &Layout, options: &Options) -> Result<()> {
 
 async fn run_on(layout: &Layout, programs: &Programs, postgres: &Postgres, options: &Options) -> Result<()> {
     let mut command = tokio::process::Command::new(programs.path(NAME));
-    command.arg("run").args(["--minutes", &options.minutes.to_string()]);
+    match &options.measure {
+        Some(experiment) => command.args(["measure", experiment]),
+        None => command.args(["run", "--minutes", &options.minutes.to_string()]),
+    };
+    if let Some(clients) = options.clients {
+        command.args(["--clients", &clients.to_string()]);
+    }
     command.arg("--bin-dir").arg(programs.dir());
     command.arg("--dir").arg(layout.target().join("chaos").join(format!("run-{}", std::process::id())));
     if let Some(seed) = options.seed {

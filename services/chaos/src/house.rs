@@ -5,7 +5,7 @@
 mod breaking;
 mod link;
 mod postgres;
-mod process;
+pub(crate) mod process;
 mod recipes;
 
 use std::{
@@ -31,6 +31,7 @@ use link::Link;
 use postgres::Postgres;
 pub use postgres::Source;
 use process::Process;
+pub(crate) use recipes::answers;
 
 /// The tenant of everybody in the house.
 pub(crate) const TENANT: &str = "chaos";
@@ -68,6 +69,9 @@ impl Size {
     /// A house for a short run beside other work.
     pub const SMALL: Self =
         Self { replicas: 2, edges: 2, programs: 1, workers: 1, forgetful: 1, watchers: 1, sockets: 1 };
+    /// One replica and one edge, for an experiment that brings its own clients.
+    pub const EMPTY: Self =
+        Self { replicas: 1, edges: 1, programs: 0, workers: 0, forgetful: 0, watchers: 0, sockets: 0 };
 }
 
 /// What a house is built from.
@@ -92,6 +96,7 @@ pub(crate) struct House {
     edges: Vec<Process>,
     agents: Vec<Process>,
     agent_names: Vec<String>,
+    web: Vec<SocketAddr>,
     links: Vec<Arc<Link>>,
     seats: Vec<Seat>,
     storms: watch::Sender<u64>,
@@ -141,6 +146,7 @@ impl House {
             edges,
             agents: Vec::new(),
             agent_names: Vec::new(),
+            web: web.clone(),
             links,
             seats: Vec::new(),
             storms: watch::Sender::new(0),
@@ -150,7 +156,7 @@ impl House {
             size,
         };
         for address in grpc.iter().chain(&web) {
-            recipes::answers(*address).await?;
+            answers(*address).await?;
         }
         house.start_agents(&workshop, &grpc).await?;
         house.place_readers(&grpc, &web).await?;
@@ -216,6 +222,11 @@ impl House {
     /// The names of the supervised programs' agents, and of the workers.
     pub(crate) fn agent_names(&self) -> (&[String], &[String]) {
         self.agent_names.split_at(self.size.programs)
+    }
+
+    /// The first edge, and where it listens.
+    pub(crate) fn edge(&self) -> (&Process, SocketAddr) {
+        (&self.edges[0], self.web[0])
     }
 
     /// Where publishers and commanders connect to.

@@ -5,6 +5,7 @@
 //! what they see ([`record`]); [`check`] reads that history and nothing else.
 
 mod checker;
+mod experiment;
 mod house;
 mod load;
 pub mod program;
@@ -16,6 +17,7 @@ mod table;
 pub mod worker;
 
 pub use checker::{Figures, Promise, Violation, check, figures};
+pub use experiment::{Experiment, measure};
 pub use house::{Plan, Size, Source};
 pub use run::{Course, run};
 pub use schedule::Kind;

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum as _};
 use secrecy::SecretString;
 use signalbox_chaos::{
-    Course, Kind, Plan, Size, Source, check, figures, program, record, run, seed_of, table, told, worker,
+    Course, Experiment, Kind, Plan, Size, Source, check, figures, measure, program, record, run, seed_of,
+    table, told, worker,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,6 +26,18 @@ struct Args {
 enum Action {
     /// Run a house under faults. Exits with 1 when a promise was broken; the history is kept either way.
     Run(RunArgs),
+    /// Carry out an experiment, in a house where nothing else happens, and print its figures.
+    Measure {
+        /// Which one.
+        #[arg(value_enum)]
+        experiment: Experiment,
+        /// How many clients there are in a storm.
+        #[arg(long, default_value_t = 5_000)]
+        clients: usize,
+        /// What the house is made of.
+        #[command(flatten)]
+        house: HouseArgs,
+    },
     /// Judge the history of an earlier run again.
     Check {
         /// The file `history.jsonl` of the run.
@@ -49,6 +62,13 @@ struct RunArgs {
     /// Which faults there are; all of them when none is named.
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Kind>,
+    /// What the house is made of.
+    #[command(flatten)]
+    house: HouseArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct HouseArgs {
     /// Where the built programs are.
     #[arg(long, env = "SIGNALBOX_BIN_DIR")]
     bin_dir: PathBuf,
@@ -67,6 +87,15 @@ struct RunArgs {
 async fn main() -> Result<ExitCode> {
     match Args::parse().action {
         Action::Run(args) => break_and_judge(args).await,
+        Action::Measure { experiment, clients, house } => {
+            let plan = plan(house, Size::EMPTY)?;
+            let measured = tokio::select! {
+                measured = measure(&plan, experiment, clients) => measured?,
+                _ = tokio::signal::ctrl_c() => bail!("asked to stop"),
+            };
+            say(&measured);
+            Ok(ExitCode::SUCCESS)
+        }
         Action::Check { history } => {
             let entries = record::read(&history).context("read the history")?;
             Ok(judge(&entries))
@@ -76,7 +105,7 @@ async fn main() -> Result<ExitCode> {
     }
 }
 
-async fn break_and_judge(args: RunArgs) -> Result<ExitCode> {
+fn plan(args: HouseArgs, size: Size) -> Result<Plan> {
     let postgres = match (args.postgres_bin_dir, args.server) {
         (Some(dir), _) => Source::Programs(dir),
         (None, Some(url)) => Source::Server(url),
@@ -85,13 +114,17 @@ async fn break_and_judge(args: RunArgs) -> Result<ExitCode> {
     if std::fs::read_dir(&args.dir).is_ok_and(|mut files| files.next().is_some()) {
         bail!("{} is not empty", args.dir.display());
     }
-    let plan = Plan {
-        size: Size::LARGE,
+    Ok(Plan {
+        size,
         bin_dir: args.bin_dir,
         own_program: std::env::current_exe().context("find this program")?,
         postgres,
         dir: std::path::absolute(&args.dir).context("find the directory")?,
-    };
+    })
+}
+
+async fn break_and_judge(args: RunArgs) -> Result<ExitCode> {
+    let plan = plan(args.house, Size::LARGE)?;
     let kinds = if args.faults.is_empty() { Kind::value_variants().to_vec() } else { args.faults };
     let length =
         Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes is no length of time")?;

@@ -107,6 +107,15 @@ pub enum Record {
         /// The last number.
         last: u64,
     },
+    /// Everything that a run reported up to a number is in its spool: the next run sends what it could not.
+    Kept {
+        /// The agent.
+        agent: String,
+        /// Which run of it.
+        run: u32,
+        /// Up to which number.
+        number: u64,
+    },
     /// Everything that a run reported up to a number is acknowledged.
     Acknowledged {
         /// The agent.

@@ -64,7 +64,7 @@ pub struct WorkerArgs {
 pub async fn run(args: WorkerArgs) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let recorder = Recorder::open(&args.journal).context("open the journal")?;
-    let desk = Desk { agent: args.agent.clone(), run: args.run, recorder };
+    let desk = Desk { agent: args.agent.clone(), run: args.run, spooled: args.state_dir.is_some(), recorder };
     let config = Config {
         state_dir: args.state_dir,
         capabilities: vec![WORK.into()],
@@ -100,6 +100,8 @@ pub async fn run(args: WorkerArgs) -> Result<()> {
 struct Desk {
     agent: String,
     run: u32,
+    /// Whether what it reports survives it.
+    spooled: bool,
     recorder: Recorder,
 }
 
@@ -149,6 +151,9 @@ async fn report(desk: Desk, handle: Handle, receipts: mpsc::Sender<(u64, Receipt
         desk.recorder.put(Record::Reported { agent: desk.agent.clone(), run: desk.run, first, last });
         let reported = handle.events((first..=last).map(|number| desk.event(number)).collect()).await;
         let Ok(receipt) = reported else { return };
+        if desk.spooled {
+            desk.recorder.put(Record::Kept { agent: desk.agent.clone(), run: desk.run, number: last });
+        }
         if receipts.send((last, receipt)).await.is_err() || others(&desk, &handle, batch).await.is_err() {
             return;
         }

@@ -1,7 +1,7 @@
-//! Numbered events: what was acknowledged is in the log once, in the order of its numbers, and no former run of
-//! an agent wrote after a newer one had begun.
+//! Numbered events: what was acknowledged is in the log once, in the order of its numbers, and so is what a run left
+//! to the next in its spool; no former run of an agent wrote after a newer one had begun.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{History, Promise, Violation, log::CONNECTIVITY, violation};
 use crate::record::{Entry, Logged, Record};
@@ -25,6 +25,7 @@ pub(super) fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
     }
     order(&found, violations);
     acknowledged(history, &found, violations);
+    handed_on(history, &found, violations);
     published(history, violations);
     fenced(history, violations);
 }
@@ -64,7 +65,7 @@ fn acknowledged(
         }
     }
     for (source, (upto, entry)) in upto {
-        let numbers: std::collections::HashSet<u64> =
+        let numbers: HashSet<u64> =
             found.get(&source).into_iter().flatten().map(|(number, _)| *number).collect();
         if let Some(lost) = (1..=upto).find(|number| !numbers.contains(number)) {
             let (name, run) = source;
@@ -73,6 +74,43 @@ fn acknowledged(
                 "number {lost} of {name}, run {run}, was acknowledged and is not in the log ({lost_in_all} in all)"
             );
             violations.push(violation(Promise::ReportedOnce, what, &[entry]));
+        }
+    }
+}
+
+/// What a run had in its spool when it ended is sent before anything of the next run: once anything of that is
+/// acknowledged, it is in the log.
+fn handed_on(
+    history: &History<'_>,
+    found: &BTreeMap<Source, Vec<(u64, &Entry)>>,
+    violations: &mut Vec<Violation>,
+) {
+    let mut kept: BTreeMap<Source, (u64, &Entry)> = BTreeMap::new();
+    let mut newest: HashMap<&str, (u32, &Entry)> = HashMap::new();
+    for entry in history.entries {
+        match &entry.record {
+            Record::Kept { agent, run, number } => {
+                kept.insert((agent.clone(), *run), (*number, entry));
+            }
+            Record::Acknowledged { agent, run, .. } => {
+                let place = newest.entry(agent).or_insert((*run, entry));
+                if *run > place.0 {
+                    *place = (*run, entry);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (source, (upto, entry)) in kept {
+        let Some((_, proof)) = newest.get(source.0.as_str()).filter(|(run, _)| *run > source.1) else {
+            continue;
+        };
+        let numbers: HashSet<u64> =
+            found.get(&source).into_iter().flatten().map(|(number, _)| *number).collect();
+        if let Some(lost) = (1..=upto).find(|number| !numbers.contains(number)) {
+            let (name, run) = source;
+            let what = format!("number {lost} of {name}, run {run}, was in its spool and is not in the log");
+            violations.push(violation(Promise::ReportedOnce, what, &[entry, proof]));
         }
     }
 }
@@ -96,12 +134,16 @@ fn published(history: &History<'_>, violations: &mut Vec<Violation>) {
     }
 }
 
-/// Between the beginning of a session and that of the next, no other run of the agent is heard.
+/// Between the beginning of a session and that of the next, no other run of the agent is heard, but for what an
+/// earlier one left in the spool that they share.
 fn fenced(history: &History<'_>, violations: &mut Vec<Violation>) {
     let mut runs: HashMap<(&str, u64), u32> = HashMap::new();
+    let mut spooled: HashSet<&str> = HashSet::new();
     for entry in history.entries {
-        if let Record::Session { agent, run, epoch } = &entry.record {
-            runs.insert((agent, *epoch), *run);
+        match &entry.record {
+            Record::Session { agent, run, epoch } => drop(runs.insert((agent, *epoch), *run)),
+            Record::Kept { agent, .. } => drop(spooled.insert(agent)),
+            _ => {}
         }
     }
     let mut holding: HashMap<&str, (&Entry, u32)> = HashMap::new();
@@ -116,6 +158,7 @@ fn fenced(history: &History<'_>, violations: &mut Vec<Violation>) {
         } else if let Some(((name, run), number)) = numbered(logged)
             && let Some((session, holder)) = holding.get(name.as_str())
             && *holder != run
+            && !(run < *holder && spooled.contains(name.as_str()))
         {
             let what =
                 format!("number {number} of {name}, run {run}, was logged in a session of run {holder}");

@@ -189,6 +189,23 @@ fn a_former_run_that_writes_in_a_newer_session_is_not_fenced() {
 }
 
 #[test]
+fn what_a_run_left_in_its_spool_is_owed_once_the_next_is_heard_and_may_come_in_its_session() {
+    let mut story = good();
+    story.tell(Record::Kept { agent: "w".into(), run: 1, number: 4 });
+    assert_eq!(story.broken(), [], "nothing was heard since");
+    story.tell(Record::Session { agent: "w".into(), run: 2, epoch: 9 });
+    story.tell(Record::Acknowledged { agent: "w".into(), run: 2, number: 1 });
+    story.logs_session(5, "w", 9, "connected");
+    let mut lost = Story(story.0.clone());
+    lost.logs_number(6, "w", 2, 1);
+    assert_eq!(lost.broken(), [Promise::ReportedOnce]);
+    story.logs_number(6, "w", 1, 4).logs_number(7, "w", 2, 1);
+    assert_eq!(story.broken(), []);
+    story.logs_number(8, "w", 3, 1);
+    assert_eq!(story.broken(), [Promise::Fenced]);
+}
+
+#[test]
 fn the_end_of_an_older_session_after_a_newer_one_began_is_found() {
     let mut story = good();
     story.logs_session(5, "w", 9, "connected").logs_session(6, "w", 5, "disconnected");

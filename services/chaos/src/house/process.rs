@@ -16,7 +16,7 @@ use nix::{
 };
 use tokio::{
     process::{Child, Command},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -75,6 +75,7 @@ pub(crate) enum Order {
 /// A process in somebody's hands. It is killed when dropped.
 pub(crate) struct Process {
     orders: mpsc::Sender<Order>,
+    pid: watch::Receiver<Option<u32>>,
     task: JoinHandle<()>,
 }
 
@@ -86,9 +87,15 @@ impl Process {
     /// When it cannot be run.
     pub(crate) fn start(recipe: Recipe, recorder: Recorder) -> io::Result<Self> {
         let (orders, given) = mpsc::channel(ORDERS_MAX);
-        let mut keeper = Keeper { recipe, recorder, run: 0, child: None, former: None };
+        let (pid_sender, pid) = watch::channel(None);
+        let mut keeper = Keeper { recipe, recorder, run: 0, child: None, former: None, pid: pid_sender };
         keeper.start()?;
-        Ok(Self { orders, task: tokio::spawn(keeper.run(given)) })
+        Ok(Self { orders, pid, task: tokio::spawn(keeper.run(given)) })
+    }
+
+    /// Its number with the operating system: of the newest run, which may be over.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        *self.pid.borrow()
     }
 
     /// Tells it something. Does not wait until it is done.
@@ -100,7 +107,7 @@ impl Process {
     /// Ends it in good order.
     pub(crate) async fn end(self) {
         self.order(Order::Stop).await;
-        let Self { orders, mut task } = self;
+        let Self { orders, mut task, .. } = self;
         drop(orders);
         if timeout(END_MAX, &mut task).await.is_err() {
             task.abort();
@@ -115,6 +122,8 @@ struct Keeper {
     child: Option<Child>,
     /// One that was replaced.
     former: Option<Child>,
+    /// Of the newest run.
+    pid: watch::Sender<Option<u32>>,
 }
 
 impl Keeper {
@@ -192,7 +201,9 @@ impl Keeper {
         self.run += 1;
         let mut command = (self.recipe.command)(self.run);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        self.child = Some(command.spawn()?);
+        let child = command.spawn()?;
+        self.pid.send_replace(child.id());
+        self.child = Some(child);
         Ok(())
     }
 

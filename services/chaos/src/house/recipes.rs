@@ -137,7 +137,7 @@ fn bare(program: &std::path::Path) -> Command {
 }
 
 /// Waits until somebody listens.
-pub(super) async fn answers(address: SocketAddr) -> Result<()> {
+pub(crate) async fn answers(address: SocketAddr) -> Result<()> {
     let begun = Instant::now();
     while TcpStream::connect(address).await.is_err() {
         if begun.elapsed() > READY_MAX {

@@ -1,0 +1,155 @@
+//! A storm: an edge restarts under thousands of clients, and all of them come back at once.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+use signalbox_identity::Role;
+use signalbox_proto::v1::{
+    EventInput, PublishRequest, ReadRequest, event_service_client::EventServiceClient,
+    watch_service_client::WatchServiceClient,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{caller, client::Client, edge_memory, percentile, table};
+use crate::{
+    house::{House, answers, process::Order},
+    load::Caller,
+};
+
+/// How many connect at once before the storm; in the storm nobody holds back.
+const OPENING: usize = 64;
+/// How soon somebody who was not let in tries again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How long all of them together may take to come back.
+const STORM_MAX: Duration = Duration::from_secs(120);
+
+/// How one client came back.
+struct Return {
+    /// From the edge's listening to its subscription.
+    subscribed: Duration,
+    /// And to the event that it had missed.
+    resumed: Duration,
+    /// How often it was not let in.
+    turned_away: u32,
+}
+
+pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
+    let caller = caller(house)?;
+    let read = caller.call(ReadRequest::default(), |channel, request| async move {
+        WatchServiceClient::new(channel).read(request).await
+    });
+    let next = read.await.context("read the log's head")?.next.context("a log has a cursor")?;
+    let cursor: Arc<str> = format!("{}:{}", next.epoch, next.revision).into();
+    let token: Arc<str> = house.token("reader", Role::Viewer)?.into();
+    let (edge, places) = (house.edge().1, Arc::new(Semaphore::new(OPENING)));
+    let idle = edge_memory(house).await?;
+    let mut opening = JoinSet::new();
+    for _ in 0..clients {
+        let (cursor, token, places) = (Arc::clone(&cursor), Arc::clone(&token), Arc::clone(&places));
+        opening.spawn(async move {
+            let _place = places.acquire().await;
+            Client::open(edge, &token, &cursor, false).await
+        });
+    }
+    let mut crowd = Vec::new();
+    while let Some(client) = opening.join_next().await {
+        crowd.push(client.context("connect")??);
+    }
+    let full = edge_memory(house).await?;
+
+    let (begin, begins) = watch::channel(None::<Instant>);
+    let mut returning = JoinSet::new();
+    for mut client in crowd {
+        let (cursor, token, mut begins) = (Arc::clone(&cursor), Arc::clone(&token), begins.clone());
+        returning.spawn(async move {
+            client.ended().await;
+            let begun = *begins.wait_for(Option::is_some).await.context("the storm begins")?;
+            come_back(edge, &token, &cursor, begun.context("it has begun")?).await
+        });
+    }
+    house.edge().0.order(Order::Stop).await;
+    // Its listeners are the first to go; this is missed by everybody.
+    publish(&caller).await?;
+    house.edge().0.order(Order::Start).await;
+    sleep(AGAIN_AFTER).await;
+    answers(edge).await?;
+    begin.send_replace(Some(Instant::now()));
+    let mut returns = Vec::new();
+    let everybody = async {
+        while let Some(client) = returning.join_next().await {
+            returns.push(client.context("come back")??);
+        }
+        anyhow::Ok(())
+    };
+    timeout(STORM_MAX, everybody).await.context("not everybody came back")??;
+    let after = edge_memory(house).await?;
+    Ok(report(&returns, [idle, full, after]))
+}
+
+async fn come_back(edge: std::net::SocketAddr, token: &str, cursor: &str, begun: Instant) -> Result<Return> {
+    let mut turned_away = 0;
+    loop {
+        match Client::open(edge, token, cursor, false).await {
+            Ok(mut client) => {
+                let subscribed = begun.elapsed();
+                client.event().await.context("a client did not get what it had missed")?;
+                let resumed = begun.elapsed();
+                // Stays, as it would.
+                tokio::spawn(async move { client.ended().await });
+                return Ok(Return { subscribed, resumed, turned_away });
+            }
+            Err(_) => {
+                turned_away += 1;
+                sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+async fn publish(caller: &Caller) -> Result<()> {
+    let event = EventInput {
+        r#type: "system.alert".into(),
+        data: json!({"severity": "info", "message": "mark-1"}).to_string().into(),
+        ..EventInput::default()
+    };
+    let request = PublishRequest { events: vec![event], ..PublishRequest::default() };
+    let answer = caller
+        .call(
+            request,
+            |channel, request| async move { EventServiceClient::new(channel).publish(request).await },
+        )
+        .await
+        .context("publish")?;
+    ensure!(answer.results.iter().all(|result| result.revision > 0), "an event was refused");
+    Ok(())
+}
+
+fn report(returns: &[Return], [idle, full, after]: [f64; 3]) -> String {
+    let mut subscribed: Vec<_> = returns.iter().map(|client| client.subscribed).collect();
+    let mut resumed: Vec<_> = returns.iter().map(|client| client.resumed).collect();
+    let turned_away: u32 = returns.iter().map(|client| client.turned_away).sum();
+    let all = percentile(&mut resumed, 1.0);
+    let rate = f64::from(u32::try_from(returns.len()).unwrap_or(u32::MAX)) / all * 1000.0;
+    let times = |values: &mut [Duration]| {
+        let [half, most, last] = [0.5, 0.99, 1.0].map(|share| percentile(values, share) / 1000.0);
+        format!("{half:.2} / {most:.2} / {last:.2}")
+    };
+    let rows = [
+        ("clients", returns.len().to_string()),
+        ("subscribed after, s (p50 / p99 / last)", times(&mut subscribed)),
+        ("had what they missed after, s (p50 / p99 / last)", times(&mut resumed)),
+        ("clients a second", format!("{rate:.0}")),
+        ("tries that were not let in", turned_away.to_string()),
+        (
+            "memory of the edge, MiB (empty / before / after the storm)",
+            format!("{idle:.0} / {full:.0} / {after:.0}"),
+        ),
+    ];
+    let rows = rows.into_iter().map(|(what, figure)| vec![what.to_owned(), figure]).collect();
+    table(&["", ""], rows)
+}
