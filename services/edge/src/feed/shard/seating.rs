@@ -19,6 +19,7 @@ use super::{
     Seat, Shard, Stream,
     round::ROUND_LEN_MAX,
 };
+use crate::interest::Interest;
 
 impl Shard {
     /// Takes in a connection that is new or comes back.
@@ -112,27 +113,21 @@ impl Shard {
         if !std::mem::replace(&mut seat.frames, true) {
             self.flush.push(key);
         }
-        self.group(key, stream_key, lease, interest);
+        self.group(key, stream_key, lease, &interest);
     }
 
     /// A connection without a position gets the stream's, with nothing to see yet.
     fn ensure_place(&mut self, key: usize, stream_key: usize, lease: &Lease, placed: bool) {
         if !placed {
-            self.group(key, stream_key, lease.clone(), Arc::default());
+            self.group(key, stream_key, lease.clone(), &Arc::default());
         }
     }
 
-    fn group(
-        &mut self,
-        key: usize,
-        stream_key: usize,
-        lease: Lease,
-        interest: Arc<crate::interest::Interest>,
-    ) {
+    fn group(&mut self, key: usize, stream_key: usize, lease: Lease, interest: &Arc<Interest>) {
         let seat = &mut self.seats[key];
         let stream = &mut self.streams[stream_key];
         let before = stream.groups.len();
-        let (group, at) = stream.groups.add(key, seat.connection.encoder, &interest);
+        let (group, at) = stream.groups.add(key, seat.connection.encoder, interest);
         self.context.gauges.groups.increment((stream.groups.len() - before) as f64);
         let interest = Arc::clone(stream.groups.interest(group));
         seat.group = Some((stream_key, group, at));
@@ -213,7 +208,7 @@ impl Shard {
             connection.mailbox.tell_lag(MemberNotice::CaughtUp);
         }
         let blocked = connection.has_events() || connection.is_mid_frame();
-        self.group(key, stream_key, place.lease, place.interest);
+        self.group(key, stream_key, place.lease, &place.interest);
         if blocked {
             self.leave(key, None);
         }
