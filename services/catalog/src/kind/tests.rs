@@ -50,6 +50,9 @@ fn a_change_is_told_and_then_what_it_implies() {
     assert_eq!(written.events[0].data["changes"]["status"], json!({"old": "OPEN", "new": "RESOLVED"}));
     let again = incident().update("inc_1", &written.row, &patch, &by("ann", true)).unwrap();
     assert_eq!(again, None);
+    // A list that is taken away while it is empty is there again by default.
+    let emptied = object(json!({"affected_resources": null}));
+    assert_eq!(incident().update("inc_1", &created(), &emptied, &by("ann", true)).unwrap(), None);
 }
 
 #[test]

@@ -77,7 +77,9 @@ impl Kind {
             return Err(Violation::precondition(&lifecycle.field, "the run has ended"));
         }
         self.rules.check_step(old, &new)?;
-        self.finish(id, Some(old), new, by).map(Some)
+        let written = self.finish(id, Some(old), new, by)?;
+        // What was taken away may have come back as the default of its field.
+        Ok((!written.delta.is_empty()).then_some(written))
     }
 
     /// Deletes a resource: the events that say so.
