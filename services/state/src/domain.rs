@@ -60,6 +60,12 @@ impl Origin {
     pub(crate) fn agent(agent_id: &str, traceparent: String) -> Self {
         Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent }
     }
+
+    /// The agent, where it is one.
+    #[must_use]
+    pub(crate) fn agent_id(&self) -> Option<&str> {
+        self.source.strip_prefix("agent/")
+    }
 }
 
 /// One change of a tenant's state: rows and events that are committed together or not at all.

@@ -1,30 +1,27 @@
 //! Resources: created, changed by merge patches, and deleted, by the rules that the catalog or the tenant gives
-//! for their kind. Runs end with their agent.
+//! for their kind.
 
 mod id;
+mod record;
 mod row;
+mod run;
 
 use serde_json::{Map, Value};
-use signalbox_catalog::{self as catalog, By, Emitted};
+use signalbox_catalog::{self as catalog, By};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Change, Code, Draft, Error, Needs, NewEvent,
-    event::{self, Delta, whole_micros},
+    Change, Code, Draft, Error, Needs,
+    event::whole_micros,
     kind::{self, Kinds, Known},
     reference, validate,
 };
 pub(crate) use row::{Attributes, Key, Resource};
+pub(super) use run::abandon as abandon_runs;
 
 /// Largest data of a resource, in bytes of JSON.
 const DATA_LEN_MAX: usize = 64 * 1024;
-/// Most runs that an agent is at work on: they all end with it, in one commit.
-pub(crate) const RUNS_MAX: u64 = 1000;
-/// How soon an agent with that many may begin another.
-const RUNS_RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
-/// The field of a run with the agent that works on it.
-const AGENT_ID: &str = "agent_id";
 
 /// Creates, changes or deletes a resource.
 #[derive(Debug)]
@@ -70,8 +67,17 @@ pub(super) struct Circumstances<'a> {
     pub(super) at: OffsetDateTime,
     /// The time of the commit.
     pub(super) now: OffsetDateTime,
-    /// The agent that reports it.
+    /// The agent that reports it, and takes up what it reports on.
     pub(super) reporter: Option<&'a str>,
+}
+
+impl Circumstances<'_> {
+    /// The same, at a time that a reader can believe: an agent's clock may be ahead of ours or behind that of
+    /// whoever changed the resource before.
+    fn after(self, old: Option<&Resource>) -> Self {
+        let at = whole_micros(self.at.min(self.now));
+        Self { at: old.map_or(at, |old| at.max(old.updated_at)), ..self }
+    }
 }
 
 impl Change for Write {
@@ -135,17 +141,19 @@ impl Write {
         circumstances: Circumstances<'_>,
     ) -> Result<Option<Resource>, Error> {
         let kind = draft.kind(&self.kind).ok_or_else(|| kind::unknown(&self.kind))?;
-        let circumstances = Circumstances { at: whole_micros(circumstances.at), ..circumstances };
         match &self.action {
             Action::Create { data, fresh } => {
+                let circumstances = circumstances.after(None);
                 self.create(draft, &kind, data, *fresh, circumstances).map(Some)
             }
             Action::Update { patch, expected_version } => {
-                let old = self.found(draft, *expected_version, circumstances)?;
+                let old = self.found(draft, &kind, *expected_version)?;
+                let circumstances = circumstances.after(Some(&old));
                 self.update(draft, &kind, old, patch, circumstances).map(Some)
             }
             Action::Delete { expected_version } => {
-                let old = self.found(draft, *expected_version, circumstances)?;
+                let old = self.found(draft, &kind, *expected_version)?;
+                let circumstances = circumstances.after(Some(&old));
                 self.delete(draft, &kind, old, circumstances).map(|()| None)
             }
         }
@@ -169,24 +177,24 @@ impl Write {
             let message = format!("{} '{}' exists already", key.0, key.1);
             return Err(Error { code: Code::AlreadyExists, ..Error::invalid("id", message) });
         }
-        check_worker(kind, data, circumstances.reporter)?;
+        run::check_own(draft, kind, "data.agent_id", kind.agent_id(data))?;
         let number = kind.number.map(|number| (number, draft.last_number(&self.kind) + 1));
         let year = circumstances.now.to_offset(time::UtcOffset::UTC).year();
         let number_text = number.map(|(number, count)| number.format(year, count));
         let by = self.by(draft, circumstances.at);
         let create = |given| kind.create(&key.1, given, number_text.clone(), &by);
-        let taken_up = with_worker(kind, data, circumstances.reporter)
+        let taken_up = run::with_worker(kind, data, circumstances.reporter)
             .and_then(|given| create(given).ok())
             .filter(|written| kind.is_active(&written.row));
         let written = taken_up
             .map_or_else(|| create(data.clone()), Ok)
             .map_err(|violation| reference::refused("data", &violation))?;
-        let row = row(draft, kind, &key, None, written.row, circumstances.at);
+        let row = record::row(draft, kind, &key, None, written.row, circumstances.at);
         check_row(draft, kind, &row, None, "data")?;
         if let Some((_, count)) = number {
             draft.put_last_number(&self.kind, count);
         }
-        log(draft, kind, None, Some(&row), written.delta, written.events)?;
+        record::log(draft, kind, None, Some(&row), written.delta, written.events)?;
         draft.put_resource(row.clone());
         Ok(row)
     }
@@ -205,15 +213,15 @@ impl Write {
             .map_err(|violation| reference::refused("merge_patch", &violation))?;
         let Some(mut written) = written else { return Ok(old) };
         if kind.is_active(&written.row)
-            && let Some(patch) = with_worker(kind, patch, circumstances.reporter)
+            && let Some(patch) = run::with_worker(kind, patch, circumstances.reporter)
             && kind.agent_id(&written.row).is_empty()
             && let Ok(Some(taken_up)) = kind.update(&self.id, &old.data, &patch, &by)
         {
             written = taken_up;
         }
-        let row = row(draft, kind, &old.key(), Some(&old), written.row, circumstances.at);
+        let row = record::row(draft, kind, &old.key(), Some(&old), written.row, circumstances.at);
         check_row(draft, kind, &row, Some(&old), "merge_patch")?;
-        log(draft, kind, Some(&old), Some(&row), written.delta, written.events)?;
+        record::log(draft, kind, Some(&old), Some(&row), written.delta, written.events)?;
         draft.put_resource(row.clone());
         Ok(row)
     }
@@ -228,18 +236,13 @@ impl Write {
         let events = kind.delete(&self.id, &old.data, &self.by(draft, circumstances.at));
         // What the log says of a deletion happened when it did, like all else.
         let gone = Resource { updated_at: circumstances.at, ..old };
-        log(draft, kind, Some(&gone), None, Map::new(), events)?;
+        record::log(draft, kind, Some(&gone), None, Map::new(), events)?;
         draft.delete_resource(gone.key());
         Ok(())
     }
 
     /// The resource to be changed, as the caller expects it.
-    fn found(
-        &self,
-        draft: &Draft<'_>,
-        expected_version: u64,
-        circumstances: Circumstances<'_>,
-    ) -> Result<Resource, Error> {
+    fn found(&self, draft: &Draft<'_>, kind: &Known, expected_version: u64) -> Result<Resource, Error> {
         validate::agent_id("id", &self.id)?;
         let key = (self.kind.clone(), self.id.clone());
         let resource = draft.resource(&key).ok_or_else(|| Error::no_resource(&key.0, &key.1))?;
@@ -250,123 +253,13 @@ impl Write {
             );
             return Err(Error { code: Code::Aborted, ..Error::invalid("expected_version", message) });
         }
-        let worker = resource.agent_id.as_str();
-        if let Some(reporter) = circumstances.reporter
-            && !worker.is_empty()
-            && worker != reporter
-        {
-            return Err(of_another("id", worker));
-        }
+        run::check_own(draft, kind, "id", &resource.agent_id)?;
         Ok(resource.clone())
     }
 
     fn by<'a>(&self, draft: &Draft<'a>, at: OffsetDateTime) -> By<'a> {
         By { actor: &draft.origin.actor, at, person: self.by_person }
     }
-}
-
-/// Ends the runs that an agent was at work on, because it is no more.
-pub(super) fn abandon_runs(
-    draft: &mut Draft<'_>,
-    agent_id: &str,
-    reason: &str,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    for old in draft.runs_of(agent_id) {
-        let Some((kind, run)) = Known::built_in(&old.kind).and_then(|kind| Some((kind.clone(), kind.run?)))
-        else {
-            continue;
-        };
-        let Value::Object(patch) = (run.abandon)(reason) else { continue };
-        let action = Action::Update { patch: patch.clone(), expected_version: 0 };
-        let write = Write { kind: old.kind.clone(), id: old.id.clone(), action, by_person: false };
-        // Its clock may be ahead of ours: a run does not end before it began.
-        let at = now.max(old.updated_at);
-        write.update(draft, &kind, old, &patch, Circumstances { at, now, reporter: None })?;
-    }
-    Ok(())
-}
-
-/// What is given with the reporter as the agent that works on it. Who reports on a run that is running, and that
-/// nobody works on, does.
-fn with_worker(
-    kind: &Known,
-    given: &Map<String, Value>,
-    reporter: Option<&str>,
-) -> Option<Map<String, Value>> {
-    let reporter = reporter.filter(|_| kind.run.is_some() && kind.has_agent())?;
-    if given.get(AGENT_ID).is_some_and(|agent_id| !agent_id.is_null()) {
-        return None;
-    }
-    let mut given = given.clone();
-    given.insert(AGENT_ID.into(), reporter.into());
-    Some(given)
-}
-
-/// An agent reports on runs of its own.
-fn check_worker(kind: &Known, given: &Map<String, Value>, reporter: Option<&str>) -> Result<(), Error> {
-    let worker = kind.agent_id(given);
-    match reporter {
-        Some(reporter) if kind.run.is_some() && !worker.is_empty() && worker != reporter => {
-            Err(of_another("data.agent_id", worker))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn of_another(field: &str, agent_id: &str) -> Error {
-    let message =
-        format!("{field}: the run is one of agent {}, which alone reports on it", validate::shown(agent_id));
-    Error { code: Code::PermissionDenied, ..Error::invalid(field, message) }
-}
-
-/// The row that the fields make.
-fn row(
-    draft: &Draft<'_>,
-    kind: &Known,
-    key: &Key,
-    old: Option<&Resource>,
-    data: Map<String, Value>,
-    at: OffsetDateTime,
-) -> Resource {
-    let actor = &draft.origin.actor;
-    Resource {
-        kind: key.0.clone(),
-        id: key.1.clone(),
-        version: old.map_or(1, |old| old.version + 1),
-        state: kind.state(&data).into(),
-        agent_id: kind.agent_id(&data).into(),
-        is_active: kind.is_active(&data) && !kind.agent_id(&data).is_empty(),
-        attributes: attributes(draft, kind, old, &data),
-        created_at: old.map_or(at, |old| old.created_at),
-        created_by: old.map_or(actor, |old| &old.created_by).clone(),
-        updated_at: at,
-        updated_by: actor.clone(),
-        data,
-    }
-}
-
-/// What it can be filtered by: its own values first, then those of what it belongs to. What it had from a
-/// resource that has since been deleted stays.
-fn attributes(
-    draft: &Draft<'_>,
-    kind: &Known,
-    old: Option<&Resource>,
-    data: &Map<String, Value>,
-) -> Attributes {
-    let own = kind.attributes(data).into_iter();
-    let mut attributes: Attributes =
-        own.map(|(attribute, values)| (attribute.name().to_owned(), values)).collect();
-    for (inheritance, id) in kind.parents(data) {
-        let parent = draft.attributes(&(inheritance.kind.into(), id.into()));
-        let Some(values) = parent.or(old.map(|old| &old.attributes)) else { continue };
-        for name in inheritance.attributes.iter().map(|attribute| attribute.name()) {
-            if let Some(inherited) = values.get(name).filter(|_| !attributes.contains_key(name)) {
-                attributes.insert(name.into(), inherited.clone());
-            }
-        }
-    }
-    attributes
 }
 
 /// What only the other rows can say of it.
@@ -391,42 +284,5 @@ fn check_row(
         let message = format!("{place}: expected at most {DATA_LEN_MAX} bytes of fields together, got {len}");
         return Err(Error::invalid(place, message));
     }
-    let begins = row.is_active && !old.is_some_and(|old| old.is_run_of(&row.agent_id));
-    if begins && draft.running(&row.agent_id) >= RUNS_MAX {
-        let message = format!(
-            "{place}.{AGENT_ID}: agent '{}' is at work on {RUNS_MAX} runs, which is the most",
-            row.agent_id
-        );
-        let field = format!("{place}.{AGENT_ID}");
-        return Err(Error { field, ..Error::later(Code::ResourceExhausted, message, RUNS_RETRY_AFTER) });
-    }
-    Ok(())
-}
-
-/// Logs a change. Filters see its events if they would have seen the resource before it or would after it.
-fn log(
-    draft: &mut Draft<'_>,
-    kind: &Known,
-    old: Option<&Resource>,
-    new: Option<&Resource>,
-    fields: Map<String, Value>,
-    events: Vec<Emitted>,
-) -> Result<(), Error> {
-    let Some(row) = new.or(old) else { return Ok(()) };
-    if events.is_empty() {
-        return Err(Error::new(Code::Internal, format!("the kind {} tells nothing of a change", kind.name)));
-    }
-    let attributes = event::union(old.map(|old| &old.attributes), new.map(|new| &new.attributes));
-    let mut delta = Some(Delta {
-        kind: row.kind.clone(),
-        id: row.id.clone(),
-        version: new.map_or(row.version + 1, |new| new.version),
-        fields: event::raw(&Value::Object(fields)),
-        deleted: new.is_none(),
-    });
-    for emitted in events {
-        let event = NewEvent::of_resource(emitted, draft.origin, row, attributes.clone(), delta.take());
-        draft.emit(event);
-    }
-    Ok(())
+    run::check_room(draft, row, old, place)
 }

@@ -2,10 +2,15 @@
 
 use serde_json::{Value, json};
 use signalbox_identity::Role;
-use signalbox_proto::v1::{self, resource_change::Change};
+use signalbox_proto::{
+    timestamp, to_time,
+    v1::{self, resource_change::Change},
+};
+use signalbox_telemetry::now;
 use signalbox_testbed::{
     AgentWire, Client, State, Watcher, change, data, database, fields, hello, resource_report,
 };
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::Code;
 
 fn create(data: &Value) -> Change {
@@ -14,6 +19,11 @@ fn create(data: &Value) -> Change {
 
 fn patch(data: &Value) -> Change {
     Change::MergePatch(data.to_string().into())
+}
+
+async fn delete_agent(state: &State, agent_id: &str) {
+    let delete = v1::DeleteAgentRequest { agent_id: agent_id.into(), ..v1::DeleteAgentRequest::default() };
+    Client::new(state.channel(), Role::Admin).agents().delete_agent(delete).await.expect("it is there");
 }
 
 async fn incident(state: &State) -> Client {
@@ -78,8 +88,7 @@ async fn a_deleted_agent_fails_what_it_was_at_work_on() {
     let new = v1::CreateAgentRequest { agent_id: "web-1".into(), ..v1::CreateAgentRequest::default() };
     admin.agents().create_agent(new).await.unwrap();
     operator.create("analysis", "ana_1", json!({"incident_id": "inc_1", "agent_id": "web-1"})).await.unwrap();
-    let delete = v1::DeleteAgentRequest { agent_id: "web-1".into(), ..v1::DeleteAgentRequest::default() };
-    admin.agents().delete_agent(delete).await.unwrap();
+    delete_agent(&state, "web-1").await;
     let analysis = operator.get("analysis", "ana_1").await.unwrap();
     assert_eq!((analysis.state.as_str(), analysis.updated_by.as_str()), ("FAILED", "admin-1"));
     assert_eq!(fields(&analysis)["error"], "agent_deleted");
@@ -163,7 +172,7 @@ async fn a_remediation_waits_for_a_person_and_is_taken_up_by_an_agent() {
 #[tokio::test]
 async fn an_agent_is_at_work_on_a_bounded_number_of_runs() {
     let state = State::start(&database().await).await;
-    incident(&state).await;
+    let operator = incident(&state).await;
     let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
     for report in 0..10 {
         let analysis =
@@ -187,5 +196,82 @@ async fn an_agent_is_at_work_on_a_bounded_number_of_runs() {
         wire.acknowledged(11).await.into_iter().map(|r| (r.item.unwrap(), r.code, r.field)).collect();
     let full = |item: u32| (item, "RESOURCE_EXHAUSTED".to_owned(), format!("changes[{item}].data.agent_id"));
     assert_eq!(refused, [full(0), full(3)]);
+    // Nor is it given what was meant for it before it had so many.
+    let asked =
+        json!({"incident_id": "inc_1", "action": "x", "requires_approval": true, "agent_id": "web-1"});
+    operator.create("remediation", "rem_1", asked).await.unwrap();
+    operator.patch("remediation", "rem_1", json!({"status": "APPROVED"})).await.unwrap();
+    let refused = operator.patch("remediation", "rem_1", json!({"status": "RUNNING"})).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_as_large_as_may_be_does_not_keep_its_agent() {
+    const LARGEST: usize = 64 * 1024;
+    let state = State::start(&database().await).await;
+    let operator = Client::new(state.channel(), Role::Operator);
+    drop(AgentWire::open(state.channel(), hello("web-1")).await.unwrap());
+    let playbook =
+        |padding: usize| json!({"name": "x", "agent_id": "web-1", "parameters": {"x": "x".repeat(padding)}});
+    let small = operator.create("playbook", "pb_1", playbook(0)).await.unwrap();
+    // The times of two rows may differ by some digits.
+    let large = operator.create("playbook", "pb_2", playbook(LARGEST - small.data.len() - 8)).await.unwrap();
+    assert!(large.data.len() > LARGEST - 16);
+    delete_agent(&state, "web-1").await;
+    let failed = operator.get("playbook", "pb_2").await.unwrap();
+    assert_eq!((failed.state.as_str(), &fields(&failed)["error"]), ("failed", &json!("agent_deleted")));
+    assert!(failed.data.len() > LARGEST);
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_with_an_agents_token_changes_no_run_of_another() {
+    let state = State::start(&database().await).await;
+    let operator = incident(&state).await;
+    drop(AgentWire::open(state.channel(), hello("web-1")).await.unwrap());
+    let analysis = json!({"incident_id": "inc_1", "agent_id": "web-1"});
+    operator.create("analysis", "ana_1", analysis.clone()).await.unwrap();
+    let agent = Client::new(state.channel(), Role::Agent);
+    for refused in [
+        agent.patch("analysis", "ana_1", json!({"progress": 5})).await.map(drop),
+        agent.delete("analysis", "ana_1").await.map(drop),
+        agent.create("analysis", "ana_2", analysis).await.map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+    }
+    // What is nobody's run it may change.
+    agent.patch("incident", "inc_1", json!({"region": "south"})).await.unwrap();
+    operator.patch("analysis", "ana_1", json!({"progress": 5})).await.unwrap();
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn no_clock_of_an_agent_makes_a_run_end_before_it_began() {
+    let state = State::start(&database().await).await;
+    let operator = incident(&state).await;
+    let before = now();
+    let mut wire = AgentWire::open(state.channel(), hello("web-1")).await.unwrap();
+    let analysis = create(&json!({"incident_id": "inc_1"}));
+    let failed = patch(&json!({"status": "FAILED", "error": "x"}));
+    let changes = [
+        (Duration::hours(12), vec![change("analysis", "ana_1", analysis.clone())]),
+        (Duration::hours(-12), vec![change("analysis", "ana_1", failed.clone())]),
+        (Duration::hours(-9), vec![change("analysis", "ana_2", analysis)]),
+        (Duration::hours(-6), vec![change("analysis", "ana_2", failed)]),
+    ];
+    for (sequence, (ahead, changes)) in (1..).zip(changes) {
+        let time = Some(timestamp(before + ahead));
+        wire.report(v1::Report { time, ..resource_report(sequence, changes) }).await;
+    }
+    assert!(wire.acknowledged(4).await.is_empty());
+    let run = operator.get("analysis", "ana_1").await.unwrap();
+    let at = |field: &str| OffsetDateTime::parse(fields(&run)[field].as_str().unwrap(), &Rfc3339).unwrap();
+    assert!(at("started_at") <= at("finished_at") && at("finished_at") <= now(), "{:?}", fields(&run));
+    assert!(at("started_at") >= before - Duration::SECOND);
+    let created = to_time(run.created_at.as_ref().unwrap()).unwrap();
+    assert!(created <= to_time(run.updated_at.as_ref().unwrap()).unwrap());
+    let run = operator.get("analysis", "ana_2").await.unwrap();
+    assert_eq!(fields(&run)["duration_ms"], 3 * 3_600_000, "what can be believed is kept");
     state.stop().await;
 }

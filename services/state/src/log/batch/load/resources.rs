@@ -1,7 +1,7 @@
 //! The resources and kinds that a batch looks at. First the tenants' own kinds: by their rules the changes know
 //! what they refer to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -51,6 +51,13 @@ pub(super) async fn load(
     rows(&mut *connection, wanted, &mut loaded).await?;
     mentions(&mut *connection, wanted, &mut loaded).await?;
     let (tenants, agents) = flatten(wanted, |needs| &needs.resources.running);
+    let mut running: BTreeSet<_> = tenants.into_iter().zip(agents).collect();
+    for (tenant_id, loaded) in &loaded {
+        // A run that was given to its agent before may begin now.
+        let given = loaded.rows.values().flatten().filter(|row| !row.is_active && !row.agent_id.is_empty());
+        running.extend(given.map(|row| (tenant_id.clone(), row.agent_id.clone())));
+    }
+    let (tenants, agents): (Vec<_>, Vec<_>) = running.into_iter().unzip();
     if !agents.is_empty() {
         for (tenant_id, agent_id, count) in
             store::resources::count_running(&mut *connection, &tenants, &agents).await?
