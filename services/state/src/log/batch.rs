@@ -86,8 +86,8 @@ impl Lane {
                 jobs.into_iter().for_each(Job::committed);
             }
             Err(Failure::Before(error)) if jobs.len() > 1 && is_about_data(&error) => {
-                // One of them carries something that the database refuses and the rules let through: the
-                // others must not suffer for it.
+                // One of them carries something that the database refuses and the rules let through, or looks at
+                // a row that cannot be read: the others must not suffer for it.
                 tracing::warn!(%error, "a batch was refused by the database; its changes are tried alone");
                 for job in jobs {
                     Box::pin(self.commit(vec![job])).await;
@@ -173,8 +173,12 @@ async fn decide(
     Ok(answers)
 }
 
-/// Whether the database refused what it was given, rather than being out of reach or busy.
+/// Whether the database refused what it was given, or holds what cannot be read, rather than being out of reach
+/// or busy.
 fn is_about_data(error: &sqlx::Error) -> bool {
+    if matches!(error, sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }) {
+        return true;
+    }
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     // Class 22: data exceptions; class 23: integrity constraints; class 54: program limits.
     code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
@@ -183,7 +187,7 @@ fn is_about_data(error: &sqlx::Error) -> bool {
 fn fail(jobs: Vec<Box<dyn Job>>, failure: &Failure) {
     let error = match failure {
         Failure::Before(error) if is_about_data(error) => {
-            tracing::error!(%error, "a change that the rules let through was refused by the database");
+            tracing::error!(%error, "a change was refused by the database, or looks at a row that cannot be read");
             Error::new(Code::Internal, "the change could not be written")
         }
         Failure::Before(error) => {

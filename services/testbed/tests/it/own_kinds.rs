@@ -1,5 +1,6 @@
 //! Kinds that a tenant adds at run time live like the built-in ones.
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use signalbox_identity::Role;
 use signalbox_proto::v1;
@@ -269,6 +270,38 @@ async fn the_catalog_is_told_with_the_kinds_of_the_own_tenant_only() {
     for client in [&admin, &Client::with_token(state.channel(), &token("other", Role::Operator))] {
         let result = client.publish("ticket.created", json!({})).await.unwrap();
         assert_eq!((result.revision, result.code.as_str()), (0, "INVALID_ARGUMENT"));
+    }
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_definition_that_cannot_be_read_harms_nobody_else() {
+    let database = database().await;
+    let state = State::start(&database).await;
+    let admin = Client::new(state.channel(), Role::Admin);
+    apply(&admin, ticket()).await.unwrap();
+    let pool = sqlx::PgPool::connect(database.expose_secret()).await.unwrap();
+    sqlx::query("UPDATE kinds SET definition = jsonb_set(definition::jsonb, '{schema,type}', '1')::json")
+        .execute(&pool)
+        .await
+        .unwrap();
+    // Enough of both at once that they share commits.
+    let operator = Client::new(state.channel(), Role::Operator);
+    let calls = (0..64).map(|n| {
+        let operator = operator.clone();
+        async move {
+            let (kind, data) = match n % 2 {
+                0 => ("ticket", json!({"title": "x"})),
+                _ => ("entity", json!({"type": "host", "label": "x"})),
+            };
+            (kind, operator.create(kind, "", data).await.map_err(|status| status.code()))
+        }
+    });
+    for (kind, answer) in futures::future::join_all(calls).await {
+        match kind {
+            "ticket" => assert_eq!(answer.unwrap_err(), Code::Internal, "a repetition would be of no use"),
+            _ => drop(answer.expect("it has nothing to do with the other kind")),
+        }
     }
     state.stop().await;
 }
