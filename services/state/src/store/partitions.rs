@@ -7,6 +7,10 @@ use time::{Date, Duration, OffsetDateTime, macros::format_description};
 
 use super::retention::day_bounds;
 
+/// What Postgres answers when a lock was not free in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// What Postgres answers when the default partition has rows of the new one.
+const CHECK_VIOLATION: &str = "23514";
 /// How long the making of a partition may wait for those who use the log. Who comes after it waits with it.
 const CREATE_WAIT: StdDuration = StdDuration::from_secs(5);
 /// The same for dropping one, which has time.
@@ -14,11 +18,18 @@ const DROP_WAIT: StdDuration = StdDuration::from_millis(100);
 /// How many days are left alone: a replica's clock may be behind, and still write into them.
 const DAYS_IN_USE: Duration = Duration::days(2);
 
-/// Makes sure that the partitions of today and of the next days exist.
+/// Makes sure that the partitions of today and of the next days exist, but for days of which a replica whose clock
+/// was ahead has written something: those stay in the default partition.
 pub(crate) async fn ensure(pool: &PgPool, now: OffsetDateTime, days_ahead: u16) -> Result<(), sqlx::Error> {
     let today = utc_day(now);
     for day in 0..=i64::from(days_ahead) {
-        create(pool, today + Duration::days(day)).await?;
+        let day = today + Duration::days(day);
+        match create(pool, day).await {
+            Err(error) if has_code(&error, CHECK_VIOLATION) => {
+                tracing::warn!(%day, "the day has events already and gets no partition of its own");
+            }
+            created => created?,
+        }
     }
     Ok(())
 }
@@ -60,7 +71,7 @@ pub(crate) async fn drop_unreadable(pool: &PgPool, now: OffsetDateTime) -> Resul
         match drop_one(pool, day).await {
             Ok(true) => drops.dropped.push((day, forget_segments(pool, day).await?)),
             Ok(false) => drops.postponed.push(day),
-            Err(error) if is_lock_timeout(&error) => {
+            Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {
                 tracing::debug!(%day, "the partition is in use; it is dropped another time");
                 drops.postponed.push(day);
             }
@@ -148,12 +159,9 @@ async fn wait_at_most(
         .map(drop)
 }
 
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    let given = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    given.is_some_and(|given| given == code)
 }
 
 /// Made of digits only, so that nothing needs to be quoted.

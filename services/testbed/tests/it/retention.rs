@@ -475,3 +475,27 @@ async fn under_writers_and_watchers_two_replicas_cut_off_what_is_too_large() {
     a.stop().await;
     b.stop().await;
 }
+
+#[tokio::test]
+async fn a_day_that_a_clock_ahead_has_written_into_keeps_no_replica_from_starting() {
+    let database = database().await;
+    let pool = pool(&database).await;
+    let state = State::start(&database).await;
+    publish(&state, TENANT, 1).await;
+    state.stop().await;
+    let tomorrow: String =
+        sqlx::query_scalar("SELECT to_char((now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYYMMDD')")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("DROP TABLE events_{tomorrow}"))).execute(&pool).await.unwrap();
+    sqlx::query("UPDATE events SET committed_at = committed_at + interval '1 day' WHERE revision = 100")
+        .execute(&pool)
+        .await
+        .unwrap();
+
+    let state = State::start(&database).await;
+    publish(&state, TENANT, 1).await;
+    assert_eq!(read_all(&state, TENANT).await.len(), 200);
+    state.stop().await;
+}
