@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn what_is_no_key_is_not_taken_for_one() {
         let key = NewApiKey::generate().text.expose_secret().to_owned();
-        for bad in ["", "sbk", "sbk__", "YOUR_API_KEY", &key[1..], &key[..key.len() - 1], &format!("{key}_x")] {
+        for bad in ["", "sbk", "sbk__", "YOUR_API_KEY", &key[1..], &key[..key.len() - 1], &format!("{key}_x")]
+        {
             assert!(PresentedApiKey::parse(bad).is_none(), "{bad}");
         }
         assert!(PresentedApiKey::parse(&key.to_uppercase()).is_none());

@@ -135,7 +135,11 @@ async fn a_refused_agent_says_why_and_leaves_nothing_running() {
 async fn a_wrong_command_line_is_explained() {
     let cases: [(&[&str], i32, &str); 4] = [
         (&["--id", "web 1", "--", "true"], 2, "id: expected 1 to 128 characters of A-Z a-z 0-9 . _ : -"),
-        (&["--grpc-url", "ftp://h", "--", "true"], 2, "grpc_url: expected http://host:port or https://host:port, got \"ftp://h\""),
+        (
+            &["--grpc-url", "ftp://h", "--", "true"],
+            2,
+            "grpc_url: expected http://host:port or https://host:port, got \"ftp://h\"",
+        ),
         (&["--label", "x", "--", "true"], 2, "expected KEY=VALUE"),
         (&[], 2, "PROGRAM"),
     ];

@@ -72,7 +72,9 @@ async fn only_those_may_do_a_thing_whose_role_allows_it() {
 async fn without_a_good_token_nothing_is_reachable() {
     let state = State::start(&database().await).await;
     let expired = token_at(TENANT, Role::Admin, now() - Duration::hours(2), Duration::hours(1));
-    let forged = signalbox_identity::Keys::new(&signalbox_identity::TokenConfig::secret("another-secret-of-thirty-two-bytes"));
+    let forged = signalbox_identity::Keys::new(&signalbox_identity::TokenConfig::secret(
+        "another-secret-of-thirty-two-bytes",
+    ));
     let request = signalbox_identity::TokenRequest {
         subject: "eve".into(),
         tenant_id: TENANT.into(),
