@@ -7,16 +7,27 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use owo_colors::OwoColorize as _;
 
-use crate::{console::seconds, docs, foreground, layout::Layout, programs::cargo, sqlx_metadata, test};
+use crate::{
+    console::seconds, dashboard, docs, foreground, layout::Layout, programs::cargo, sqlx_metadata, test,
+};
 
 /// The steps, cheap ones first.
-const STEPS: [Step; 7] =
-    [Step::Format, Step::Generated, Step::Dependencies, Step::Lints, Step::Docs, Step::Sql, Step::Tests];
+const STEPS: [Step; 8] = [
+    Step::Format,
+    Step::Generated,
+    Step::Dashboard,
+    Step::Dependencies,
+    Step::Lints,
+    Step::Docs,
+    Step::Sql,
+    Step::Tests,
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Format,
     Generated,
+    Dashboard,
     Dependencies,
     Lints,
     Docs,
@@ -52,6 +63,7 @@ impl Step {
         match self {
             Self::Format => "cargo fmt --all --check",
             Self::Generated => "cargo xtask docs --check",
+            Self::Dashboard => "cd services/dashboard && node --test",
             Self::Dependencies => "cargo deny --locked check --hide-inclusion-graph bans licenses sources",
             Self::Lints => "cargo clippy --workspace --all-targets --locked -- -D warnings",
             Self::Docs => "cargo doc --workspace --no-deps --locked",
@@ -63,6 +75,7 @@ impl Step {
     async fn run(self, layout: &Layout) -> Result<()> {
         match self {
             Self::Generated => return docs::run(layout, true),
+            Self::Dashboard => return dashboard::test(layout).await,
             Self::Sql => return sqlx_metadata::run(layout, true).await,
             Self::Tests => return test::run(layout, &test::Options::ci()).await,
             Self::Dependencies => check_deny(layout).await?,
@@ -113,7 +126,7 @@ mod tests {
         assert_eq!(lines.len(), STEPS.len() + 1);
         assert!(lines[0].contains("ok") && lines[0].contains("cargo fmt"), "{shown}");
         assert!(lines[1].contains("FAIL") && lines[1].contains("1.0 s"), "{shown}");
-        assert!(lines[2].contains("not run") && lines[2].contains("cargo deny"), "{shown}");
-        assert!(lines[7].contains("2.0 s"), "{shown}");
+        assert!(lines[2].contains("not run") && lines[2].contains("node --test"), "{shown}");
+        assert!(lines[STEPS.len()].contains("2.0 s"), "{shown}");
     }
 }

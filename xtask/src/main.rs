@@ -4,6 +4,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod console;
+mod dashboard;
 mod db;
 mod dev;
 mod docs;
