@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 /// What is called after a restore, instead of serving.
 const NEW_EPOCH: &str = "new-epoch";
 
-/// Where the restored logs are.
+/// Give every log a new epoch after a restore from a backup, so that cursors of before are refused.
 #[derive(Debug, clap::Args)]
 struct NewEpoch {
     /// Postgres, such as `postgres://user:password@host/database`.
@@ -19,9 +19,7 @@ struct NewEpoch {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let about =
-        "Give every log a new epoch after a restore from a backup, so that cursors of before are refused";
-    let new_epoch = NewEpoch::augment_args(Command::new(NEW_EPOCH).about(about));
+    let new_epoch = NewEpoch::augment_args(Command::new(NEW_EPOCH));
     // What serving needs is not asked for where nothing is served.
     let matches = Config::command().subcommand_negates_reqs(true).subcommand(new_epoch).get_matches();
     match matches.subcommand() {

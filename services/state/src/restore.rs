@@ -13,7 +13,7 @@ use crate::store;
 pub enum NewEpochError {
     /// Replicas serve these logs, or did when the backup was made and their leases are not over.
     #[error(
-        "{replicas} replicas hold leases on this database; stop them and wait until the leases are over, at most 10 s"
+        "replicas that hold leases on this database: {replicas}; stop them and wait until the leases are over, at most 10 s"
     )]
     Serving {
         /// How many.
