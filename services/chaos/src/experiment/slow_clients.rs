@@ -32,17 +32,18 @@ use crate::{house::House, load::Caller};
 /// Clients that keep up.
 const HEALTHY: usize = 10;
 /// Slow clients of each of the three sorts.
-const SLOW: usize = 8;
-/// Size of an event. An edge keeps so many of them in memory, with their frames, that a minute's worth is more.
-const EVENT_LEN: usize = 10_000;
-/// So many fill the edge's memory for events, which would otherwise grow while it is measured.
-const WARM_UP: u64 = 3_600;
+const SLOW: usize = 4;
+/// Size of an event. An edge keeps 64 MiB of them and of their frames in memory, which is less than what is
+/// published while there are slow clients.
+const EVENT_LEN: usize = 20_000;
+/// So many fill that memory, which would otherwise grow while it is measured.
+const WARM_UP: u64 = 1_800;
 /// How many events one call publishes, and how often there is a call.
 const CALL_LEN: u64 = 5;
-const CALL_EVERY: Duration = Duration::from_millis(50);
+const CALL_EVERY: Duration = Duration::from_millis(80);
 /// How long is measured without slow clients, and with them.
-const WITHOUT: Duration = Duration::from_secs(20);
-const WITH: Duration = Duration::from_secs(50);
+const WITHOUT: Duration = Duration::from_secs(15);
+const WITH: Duration = Duration::from_secs(35);
 /// How long one that comes and goes stays.
 const VISIT: Duration = Duration::from_millis(500);
 /// How often the edge's memory is looked at.

@@ -23,6 +23,8 @@ use crate::{
 
 /// How many connect at once before the storm; in the storm nobody holds back.
 const OPENING: usize = 64;
+/// How many connections one user has.
+const CLIENTS_OF_USER: usize = 500;
 /// How soon somebody who was not let in tries again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long all of them together may take to come back.
@@ -45,15 +47,19 @@ pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
     });
     let next = read.await.context("read the log's head")?.next.context("a log has a cursor")?;
     let cursor: Arc<str> = format!("{}:{}", next.epoch, next.revision).into();
-    let token: Arc<str> = house.token("reader", Role::Viewer)?.into();
     let (edge, places) = (house.edge().1, Arc::new(Semaphore::new(OPENING)));
     let idle = edge_memory(house).await?;
     let mut opening = JoinSet::new();
-    for _ in 0..clients {
+    let mut token: Arc<str> = "".into();
+    for at in 0..clients {
+        if at % CLIENTS_OF_USER == 0 {
+            token = house.token(&format!("reader-{at}"), Role::Viewer)?.into();
+        }
         let (cursor, token, places) = (Arc::clone(&cursor), Arc::clone(&token), Arc::clone(&places));
         opening.spawn(async move {
             let _place = places.acquire().await;
-            Client::open(edge, &token, &cursor, false).await
+            let client = Client::open(edge, &token, &cursor, false).await?;
+            anyhow::Ok((client, token))
         });
     }
     let mut crowd = Vec::new();
@@ -64,8 +70,8 @@ pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
 
     let (begin, begins) = watch::channel(None::<Instant>);
     let mut returning = JoinSet::new();
-    for mut client in crowd {
-        let (cursor, token, mut begins) = (Arc::clone(&cursor), Arc::clone(&token), begins.clone());
+    for (mut client, token) in crowd {
+        let (cursor, mut begins) = (Arc::clone(&cursor), begins.clone());
         returning.spawn(async move {
             client.ended().await;
             let begun = *begins.wait_for(Option::is_some).await.context("the storm begins")?;
