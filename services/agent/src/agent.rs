@@ -24,8 +24,9 @@ use crate::{
     handle::Handle,
     ledger::Ledger,
     logs::{LogBatcher, log_queue},
-    reports::shared::Reports,
+    reports::{shared::Reports, spooler::Spooler},
     session::{Ending, Link, Session},
+    state_dir::StateDir,
 };
 
 /// Requests of the server that wait to be looked at.
@@ -51,6 +52,8 @@ pub struct Agent {
     authorization: MetadataValue<Ascii>,
     ledger: SharedLedger,
     earlier: Vec<(String, Outcome)>,
+    /// Brings reports to the disk, where there is a directory for them.
+    spooler: Option<Spooler>,
     reports: Arc<Reports>,
     batcher: LogBatcher,
     handle: Handle,
@@ -58,17 +61,26 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Checks the configuration and opens the ledger. Nothing is sent yet, but the handle takes reports.
+    /// Checks the configuration, and opens the ledger and the spool. Nothing is sent yet, but the handle takes
+    /// reports.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] and [`Error::Ledger`].
+    /// [`Error::Config`] and [`Error::State`].
     pub fn open(config: Config) -> Result<Self, Error> {
         config.check()?;
         let authorization = authorization(&config)?;
-        let mut ledger = Ledger::open(config.state_dir.as_deref(), &config.agent_id)?;
+        let state_dir = config.state_dir.as_ref().map(|dir| StateDir::open(dir, &config.agent_id));
+        let state_dir = state_dir.transpose()?;
+        let mut ledger = Ledger::open(state_dir.as_ref())?;
         let earlier = ledger.settle_an_earlier_run()?;
-        let reports = Arc::new(Reports::new(config.buffer));
+        let (spooler, reports) = match &state_dir {
+            Some(state_dir) => {
+                let (spooler, reports) = Spooler::start(config.buffer, state_dir)?;
+                (Some(spooler), reports)
+            }
+            None => (None, Arc::new(Reports::new(config.buffer))),
+        };
         let (logs, batcher) = log_queue(Arc::clone(&reports), config.log_wait_max);
         let connection = watch::Sender::new(Connection::Away);
         let handle = Handle::new(Arc::clone(&reports), logs, connection.subscribe());
@@ -78,6 +90,7 @@ impl Agent {
             authorization,
             ledger,
             earlier,
+            spooler,
             reports,
             batcher,
             handle,
@@ -131,7 +144,12 @@ impl Agent {
             tokio::select! {
                 () = work => {}
                 () = patience => {
-                    tracing::warn!(reports = self.reports.unacknowledged(), "not everything reported was acknowledged");
+                    let reports = self.reports.unacknowledged();
+                    tracing::warn!(
+                        reports,
+                        spooled = self.spooler.is_some(),
+                        "not everything reported was acknowledged"
+                    );
                 }
                 () = stop_sessions.cancelled() => {}
             }
@@ -139,6 +157,9 @@ impl Agent {
         };
         let (ended, ()) = tokio::join!(sessions, work);
         self.reports.close();
+        // Waits for the disk to have the last of it.
+        let spooled = tokio::task::spawn_blocking(move || drop(self.spooler)).await;
+        spooled.expect("the end of the spool's thread does not panic");
         self.connection.send_replace(Connection::Ended);
         ended
     }

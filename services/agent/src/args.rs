@@ -34,7 +34,8 @@ Exit codes:
   with --exit-with-program the program's own; 128 plus the number of the signal that ended it; 127 when it \
 could not be started
 
-While the server is away the program is served as before, and what there is to report is kept. Should the agent \
+While the server is away the program is served as before, and what there is to report is kept; with --state-dir it \
+survives the agent too. Should the agent \
 be killed, a small process beside it ends the program.";
 
 /// Runs a program as an agent of Signalbox: reports its life, its output and its use of the machine, and carries
@@ -101,7 +102,9 @@ pub(crate) struct RunArgs {
     /// How often processor time and memory of the program and all it started are measured.
     #[arg(long, default_value = "5s", value_parser = duration)]
     metrics_interval: Duration,
-    /// Directory of what must survive the agent, above all which commands it has begun.
+    /// Directory of what must survive the agent: which commands it has begun, and what it has reported and the
+    /// server has not acknowledged. After a restart that is sent first, and enters the log once. Give an agent the
+    /// same directory each time; several agents may share one.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// End when the program has ended and is not to be started again, with its exit code.

@@ -39,8 +39,10 @@ pub struct Config {
     pub capabilities: Vec<String>,
     /// Version of the agent's software.
     pub software_version: String,
-    /// Directory of the command ledger. Without one the ledger is lost with the process, and a command that
-    /// was under way then is settled as UNKNOWN by the server.
+    /// Directory of what must survive the agent: the ledger of commands and the spool of reports, on disk within
+    /// about three times [`BufferConfig::bytes_max`] and a few MiB. One process at a time uses it for an agent;
+    /// several agents may share it. Without one both are lost with the process: a command that was under way then
+    /// is settled as UNKNOWN by the server, and what was not acknowledged is not reported.
     pub state_dir: Option<PathBuf>,
     /// How long to wait between attempts to connect.
     pub backoff: BackoffConfig,

@@ -1,6 +1,6 @@
 //! Why an agent cannot begin, or had to end for good.
 
-use crate::{config::ConfigError, ledger::LedgerError};
+use crate::{config::ConfigError, state_dir::StateError};
 
 /// Why an agent cannot begin, or had to end for good. Whatever a retry can heal is retried, and is no error.
 #[derive(Debug, thiserror::Error)]
@@ -8,9 +8,9 @@ pub enum Error {
     /// The configuration is malformed.
     #[error("the agent's configuration is malformed")]
     Config(#[from] ConfigError),
-    /// The ledger of commands cannot be opened.
-    #[error("the ledger of commands cannot be opened")]
-    Ledger(#[from] LedgerError),
+    /// What the agent keeps on disk cannot be opened.
+    #[error("what the agent keeps on disk cannot be opened")]
+    State(#[from] StateError),
     /// Another session of the same agent has begun, and the newer wins.
     #[error("a newer session of agent '{agent_id}' has taken over; this one ends")]
     Superseded {

@@ -1,6 +1,9 @@
 //! What a program says through its agent: cheap to clone, and nothing of sessions or channels shows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use prost::Message;
@@ -102,13 +105,16 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`ReportError`]. Waits while the buffer is full; so do the other calls.
+    /// [`ReportError`]. Waits while the buffer is full, and with a state directory until the report is on disk; so
+    /// do the other calls.
     pub async fn status(&self, status: Status) -> Result<Receipt, ReportError> {
         let Status { status, reason, exit_code, details, at } = status;
         let details = if details.is_empty() { Bytes::new() } else { json_bytes(&details) };
         let report = StatusReport { status: status.into(), reason, exit_code, details };
         let mut receipt = Receipt::default();
-        receipt.add(0, self.push_at(at, Body::Status(report), Class::Normal).await?.verdict);
+        let Taken { place, verdict } = self.push_at(at, Body::Status(report), Class::Normal).await?;
+        receipt.add(0, verdict);
+        self.reports.kept(place).await?;
         Ok(receipt)
     }
 
@@ -149,8 +155,8 @@ impl Handle {
         self.reports.set_metrics(metrics);
     }
 
-    /// Waits until everything that was reported so far, log lines included, is acknowledged; no longer than the
-    /// agent runs.
+    /// Waits until everything that was reported so far, log lines and what an earlier process left in the spool
+    /// included, is acknowledged; no longer than the agent runs.
     pub async fn flushed(&self) {
         self.logs.flushed().await;
         self.reports.flushed().await;
@@ -188,6 +194,11 @@ impl Handle {
         self.push_at(now(), Body::Config(state), Class::Commands).await.map(|_| ())
     }
 
+    /// Which commands ended according to what is kept, each with the place of the report that tells it.
+    pub(crate) fn ended_commands(&self) -> HashMap<String, u64> {
+        self.reports.ended_commands()
+    }
+
     pub(crate) fn settled(&self) -> watch::Receiver<u64> {
         self.reports.settled()
     }
@@ -198,10 +209,13 @@ impl Handle {
         items: Vec<T>,
         body: impl Fn(Vec<T>) -> Body,
     ) -> Result<Receipt, ReportError> {
-        let mut receipt = Receipt::default();
+        let (mut receipt, mut last) = (Receipt::default(), 0);
         for (first, batch) in batches(items)? {
-            receipt.add(first, self.push_at(now(), body(batch), Class::Normal).await?.verdict);
+            let Taken { place, verdict } = self.push_at(now(), body(batch), Class::Normal).await?;
+            receipt.add(first, verdict);
+            last = place;
         }
+        self.reports.kept(last).await?;
         Ok(receipt)
     }
 

@@ -7,53 +7,20 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    path::{Path, PathBuf},
-};
+use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{Outcome, Rejection};
+use crate::{
+    commands::{Outcome, Rejection},
+    state_dir::{StateDir, StateError},
+};
 use file::LedgerFile;
 
 /// Most commands that are remembered; the oldest that have ended are forgotten first.
 const COMMANDS_MAX: usize = 10_000;
 const UNKNOWN_OUTCOME: &str = "the agent restarted while carrying out the command; its outcome is not known";
 const NEVER_BEGUN: &str = "the agent restarted before it began the command";
-
-/// Why the ledger cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The file system refused.
-    #[error("the ledger {path} cannot be {tried}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried: `opened`, `read`, `written`.
-        tried: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file holds something that is no ledger.
-    #[error("line {line} of the ledger {path} is malformed", path = path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line at fault, from 1.
-        line: usize,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// Another process has the ledger: two would begin the same command twice.
-    #[error("the ledger {path} is in use by another agent", path = path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-}
 
 /// How far a command got.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,11 +64,11 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError`], for a ledger that cannot be trusted must not be used.
-    pub(crate) fn open(state_dir: Option<&Path>, agent_id: &str) -> Result<Self, LedgerError> {
+    /// [`StateError`], for a ledger that cannot be trusted must not be used.
+    pub(crate) fn open(state_dir: Option<&StateDir>) -> Result<Self, StateError> {
         let mut ledger = Self { stages: HashMap::new(), order: VecDeque::new(), file: None };
-        if let Some(dir) = state_dir {
-            let (file, records) = LedgerFile::open(dir, agent_id)?;
+        if let Some(state_dir) = state_dir {
+            let (file, records) = LedgerFile::open(state_dir)?;
             records.into_iter().for_each(|record| ledger.remember(record));
             ledger.file = Some(file);
             ledger.compact()?;
@@ -129,9 +96,9 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Io`] when it cannot be written. What was to begin is then not remembered; what has ended is,
+    /// [`StateError::Io`] when it cannot be written. What was to begin is then not remembered; what has ended is,
     /// as long as the agent lives.
-    pub(crate) fn put(&mut self, id: &str, stage: Stage) -> Result<(), LedgerError> {
+    pub(crate) fn put(&mut self, id: &str, stage: Stage) -> Result<(), StateError> {
         let stage = match stage {
             Stage::Reported(outcome) => Stage::Reported(outcome.shortened()),
             stage => stage,
@@ -155,8 +122,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Io`] when it cannot be written.
-    pub(crate) fn settle_an_earlier_run(&mut self) -> Result<Vec<(String, Outcome)>, LedgerError> {
+    /// [`StateError::Io`] when it cannot be written.
+    pub(crate) fn settle_an_earlier_run(&mut self) -> Result<Vec<(String, Outcome)>, StateError> {
         let mut outcomes = Vec::new();
         for id in self.unreported() {
             let outcome = match self.stages.get(&id) {
@@ -194,7 +161,7 @@ impl Ledger {
         }
     }
 
-    fn compact(&mut self) -> Result<(), LedgerError> {
+    fn compact(&mut self) -> Result<(), StateError> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let records = self.order.iter().filter_map(|id| {
             let stage = self.stages.get(id)?.clone();

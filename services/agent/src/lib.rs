@@ -42,6 +42,11 @@
 //! until they are acknowledged, each entering the log once. Every call answers a [`Receipt`], which may be dropped;
 //! whoever needs to know awaits [`Receipt::accepted`], which names the items that were refused and why.
 //!
+//! With [`Config::state_dir`] reports survive the agent: a call returns once its report is on disk, none is sent
+//! before, and the next process goes on in the same run with the next number. What the server has not acknowledged is
+//! sent again as it was, so it still enters the log once. Log lines, which are gathered first, are on disk a moment
+//! after they were taken in. The same directory has the ledger of commands.
+//!
 //! ```no_run
 //! # use serde_json::json;
 //! # use signalbox_agent::{Handle, NotAccepted, RunKind};
@@ -74,6 +79,7 @@ mod logs;
 mod reports;
 mod resources;
 mod session;
+mod state_dir;
 pub mod supervisor;
 
 pub use agent::{Agent, Connection};
@@ -82,8 +88,8 @@ pub use commands::{Command, CommandError, Handler, JsonObject, Lane, Rejection, 
 pub use config::{BufferConfig, Config, ConfigError, WhenSuperseded};
 pub use error::Error;
 pub use handle::{Handle, ReportError, Status};
-pub use ledger::LedgerError;
 pub use logs::{LogLine, LogWriter};
 pub use reports::{NotAccepted, Receipt, Refusal};
 pub use resources::{Run, RunKind};
 pub use signalbox_transport::ClientTlsConfig;
+pub use state_dir::StateError;

@@ -1,10 +1,14 @@
 //! The reports that have not been acknowledged: numbered without a hole within one run of the agent, kept in
-//! order, and sent again on each session from where the server left off.
+//! order, and sent again on each session from where the server left off. With a spool none is sent before it is on
+//! disk, so that no number ever stands for two reports, and the run goes on in the next process.
 //!
 //! It must know neither sockets nor clocks. [`shared`] adds the waiting.
 
+mod keeping;
 mod receipt;
 pub(crate) mod shared;
+mod spool;
+pub(crate) mod spooler;
 #[cfg(test)]
 mod tests;
 
@@ -56,8 +60,9 @@ pub(crate) enum Class {
 pub(crate) enum Resume {
     /// Go on: this many reports are sent again.
     Resend(usize),
-    /// The server's count does not fit this run's: it lost or never had reports that it acknowledged. What is
-    /// left was numbered anew under another run, which takes another session.
+    /// The server's count does not fit this run's: it lost reports that it acknowledged, or has more than this
+    /// process knows of, as when the spool was put back from a copy. What is left was numbered anew under another
+    /// run, which takes another session.
     Renumbered,
 }
 
@@ -70,8 +75,14 @@ pub(crate) struct ResendBuffer {
     bytes: usize,
     /// Number of the last report that was acknowledged.
     acknowledged: u64,
+    /// Number of the last report that the server can have in this run: that was ever sent, or is from the spool.
+    known: u64,
     /// How many, from the oldest, were sent on the present session.
     sent: usize,
+    /// How many, from the oldest, the spool has; none are sent but these. `None` without a spool.
+    spooled: Option<usize>,
+    /// What the spool has is of another run, and all of it is to be replaced.
+    is_renumbered: bool,
     /// How many reports were ever taken in, and how many of them are settled. Unlike their numbers these do not
     /// begin again with another run.
     taken: u64,
@@ -115,7 +126,10 @@ impl ResendBuffer {
             kept: VecDeque::new(),
             bytes: 0,
             acknowledged: 0,
+            known: 0,
             sent: 0,
+            spooled: None,
+            is_renumbered: false,
             taken: 0,
             settled: 0,
         }
@@ -133,11 +147,15 @@ impl ResendBuffer {
         if self.kept.len() >= reports_max || self.bytes + len > bytes_max {
             return Err(Box::new(report));
         }
+        Ok(self.keep(report, len))
+    }
+
+    fn keep(&mut self, report: Report, len: usize) -> Taken {
         self.bytes += len;
         let (sender, verdict) = oneshot::channel();
         self.kept.push_back(Kept { report, len, refusals: Vec::new(), verdict: sender });
         self.taken += 1;
-        Ok(Taken { place: self.taken, verdict })
+        Taken { place: self.taken, verdict }
     }
 
     /// The next report to send, when the session may have another one under way.
@@ -147,19 +165,23 @@ impl ResendBuffer {
         }
         let report = self.kept.get(self.sent)?.report.clone();
         self.sent += 1;
+        self.known = self.known.max(report.sequence);
         Some(report)
     }
 
     /// Whether [`ResendBuffer::next`] would answer.
     pub(crate) fn has_next(&self, in_flight_max: usize) -> bool {
-        self.sent < self.kept.len() && self.sent < in_flight_max
+        self.sent < self.spooled.unwrap_or(self.kept.len()) && self.sent < in_flight_max
     }
 
     /// Begins a session, on which nothing has been sent yet.
     pub(crate) fn resume(&mut self, last_accepted: u64, another_run: Uuid) -> Resume {
         self.sent = 0;
-        let last = self.acknowledged + self.kept.len() as u64;
-        if !(self.acknowledged..=last).contains(&last_accepted) {
+        if !(self.acknowledged..=self.known).contains(&last_accepted) {
+            if last_accepted > self.known {
+                // It has what it can have in any case; what it never was sent bears numbers that it has otherwise.
+                self.forget_until(self.known, false);
+            }
             self.renumber(another_run);
             return Resume::Renumbered;
         }
@@ -228,12 +250,15 @@ impl ResendBuffer {
             self.bytes -= kept.len;
             kept.settle(acknowledged);
             self.sent = self.sent.saturating_sub(1);
+            self.spooled = self.spooled.map(|spooled| spooled.saturating_sub(1));
         }
     }
 
     fn renumber(&mut self, another_run: Uuid) {
         self.instance_uid = another_run;
-        self.acknowledged = 0;
+        (self.acknowledged, self.known) = (0, 0);
+        // Invariant: nothing is sent under the new numbers before the spool has them all.
+        (self.spooled, self.is_renumbered) = (self.spooled.map(|_| 0), self.spooled.is_some());
         for (kept, sequence) in self.kept.iter_mut().zip(1..) {
             kept.report.sequence = sequence;
         }

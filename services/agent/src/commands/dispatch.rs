@@ -24,10 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{Handler, Lane, Outcome, Rejection};
-use crate::{
-    handle::Handle,
-    ledger::{LedgerError, Stage},
-};
+use crate::{handle::Handle, ledger::Stage, state_dir::StateError};
 use job::{CommandJob, ConfigJob, Job, NewestConfig};
 use record::Record;
 pub(crate) use record::SharedLedger;
@@ -95,9 +92,7 @@ impl<H: Handler> Dispatcher<H> {
         mut requests: mpsc::Receiver<Request>,
         stop: CancellationToken,
     ) {
-        for (command_id, outcome) in earlier {
-            self.record.report_end(&command_id, outcome, "").await;
-        }
+        self.record.settle(earlier).await;
         loop {
             tokio::select! {
                 biased;
@@ -287,7 +282,7 @@ impl<H: Handler> Dispatcher<H> {
         }
     }
 
-    async fn cannot_write(&mut self, job: &CommandJob, error: &LedgerError) {
+    async fn cannot_write(&mut self, job: &CommandJob, error: &StateError) {
         tracing::error!(parent: &job.span, error = error as &dyn std::error::Error, "the ledger cannot be written");
         let rejection = Rejection::because("the agent's ledger cannot be written, so it may not begin");
         self.record

@@ -1,6 +1,6 @@
 //! What the ledger remembers, over restarts and failures of its disk.
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, path::PathBuf};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -12,8 +12,8 @@ fn done() -> Outcome {
     Outcome::of(Ok(object(json!({"pid": 7}))))
 }
 
-fn open(dir: &TempDir) -> Result<Ledger, LedgerError> {
-    Ledger::open(Some(dir.path()), "web-1")
+fn open(dir: &TempDir) -> Result<Ledger, StateError> {
+    Ledger::open(Some(&StateDir::open(dir.path(), "web-1")?))
 }
 
 fn path(dir: &TempDir) -> PathBuf {
@@ -64,22 +64,12 @@ fn a_torn_last_line_is_dropped_and_a_torn_line_elsewhere_is_an_error() {
     assert_eq!(open(&dir).unwrap().stage("c"), Some(&Stage::Received));
 
     fs::write(path(&dir), "{\"id\":\n{\"id\":\"a\",\"stage\":\"received\"}\n").unwrap();
-    assert!(matches!(open(&dir), Err(LedgerError::Malformed { line: 1, .. })));
-}
-
-#[test]
-fn two_agents_cannot_have_one_ledger() {
-    let dir = tempfile::tempdir().unwrap();
-    let first = open(&dir).unwrap();
-    assert!(matches!(open(&dir), Err(LedgerError::InUse { .. })));
-    assert!(Ledger::open(Some(dir.path()), "web-2").is_ok());
-    drop(first);
-    assert!(open(&dir).is_ok());
+    assert!(matches!(open(&dir), Err(StateError::MalformedLedger { line: 1, .. })));
 }
 
 #[test]
 fn the_oldest_that_have_ended_are_forgotten_and_the_open_ones_are_not() {
-    let mut ledger = Ledger::open(None, "web-1").unwrap();
+    let mut ledger = Ledger::open(None).unwrap();
     assert!(!ledger.is_durable());
     ledger.put("open", Stage::Started).unwrap();
     for at in 0..COMMANDS_MAX + 5 {
@@ -93,7 +83,7 @@ fn the_oldest_that_have_ended_are_forgotten_and_the_open_ones_are_not() {
 
 #[test]
 fn what_the_server_knows_is_kept_without_its_large_result() {
-    let mut ledger = Ledger::open(None, "web-1").unwrap();
+    let mut ledger = Ledger::open(None).unwrap();
     let large = Outcome::of(Ok(object(json!({"text": "x".repeat(60_000)}))));
     ledger.put("a", Stage::Ended(large.clone())).unwrap();
     assert_eq!(ledger.stage("a"), Some(&Stage::Ended(large.clone())));

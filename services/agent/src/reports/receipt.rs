@@ -31,8 +31,8 @@ pub enum NotAccepted {
     /// The server has it and will not be sent it again, but the session ended before it said whether it was refused.
     #[error("the session ended before the server said what became of what was reported")]
     Unsure,
-    /// The agent ended before the server had it.
-    #[error("the agent ended before the server had what was reported")]
+    /// The agent ended before the server was known to have it. With a state directory its next run sends it.
+    #[error("the agent ended before the server was known to have what was reported")]
     Ended,
 }
 

@@ -1,9 +1,16 @@
-//! The resend buffer as reporters and sessions share it: reporters wait for room, sessions for work, and
-//! whoever asks for the moment when everything is acknowledged.
+//! The resend buffer as reporters, sessions and the spool share it: reporters wait for room and for the spool,
+//! sessions and the spool for work, and whoever asks for the moment when everything is acknowledged.
 
-use std::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use prost::Message as _;
@@ -11,7 +18,7 @@ use signalbox_proto::v1::{Ack, AgentMetrics, Report};
 use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
-use super::{Class, REPORT_LEN_MAX, Refusal, ResendBuffer, Resume, Taken};
+use super::{Class, REPORT_LEN_MAX, Refusal, ResendBuffer, Resume, Taken, keeping::Write, spool::Batch};
 use crate::{config::BufferConfig, handle::ReportError};
 
 /// Refusals that a slow listener may lag behind by; the counter counts them all.
@@ -26,6 +33,10 @@ pub(crate) struct Reports {
     room: Notify,
     /// There is something to send. One session at a time waits for it.
     work: Notify,
+    /// There is something that the spool does not have, or the agent has ended.
+    unspooled: Condvar,
+    /// How many, of all that were ever taken in, are on disk or acknowledged.
+    safe: watch::Sender<u64>,
     settled: watch::Sender<u64>,
     refused: AtomicU64,
     refusals: broadcast::Sender<Refusal>,
@@ -34,11 +45,22 @@ pub(crate) struct Reports {
 
 impl Reports {
     pub(crate) fn new(limits: BufferConfig) -> Self {
+        Self::of(ResendBuffer::new(limits, Uuid::now_v7()))
+    }
+
+    /// Goes on with what the spool has, and waits for it from now on.
+    pub(super) fn of_spool(limits: BufferConfig, batch: Batch) -> Self {
+        Self::of(ResendBuffer::of_spool(limits, batch))
+    }
+
+    fn of(buffer: ResendBuffer) -> Self {
         Self {
-            buffer: Mutex::new(ResendBuffer::new(limits, Uuid::now_v7())),
+            safe: watch::Sender::new(buffer.safe()),
+            buffer: Mutex::new(buffer),
             metrics: Mutex::new(None),
             room: Notify::new(),
             work: Notify::new(),
+            unspooled: Condvar::new(),
             settled: watch::Sender::new(0),
             refused: AtomicU64::new(0),
             refusals: broadcast::Sender::new(REFUSALS_KEPT_MAX),
@@ -63,6 +85,7 @@ impl Reports {
             match self.lock().push(report, class) {
                 Ok(taken) => {
                     self.work.notify_one();
+                    self.unspooled.notify_one();
                     return Ok(taken);
                 }
                 Err(back) => report = *back,
@@ -71,10 +94,31 @@ impl Reports {
         }
     }
 
+    /// Waits until what was taken in at this place survives the agent, where there is a spool.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Ended`] when the agent has ended before.
+    pub(crate) async fn kept(&self, place: u64) -> Result<(), ReportError> {
+        if !self.lock().is_spooled() {
+            return Ok(());
+        }
+        let mut safe = self.safe.subscribe();
+        // Cannot fail: the sender is owned by self.
+        let _ = safe.wait_for(|safe| *safe >= place || self.is_closed()).await;
+        if *safe.borrow() >= place { Ok(()) } else { Err(ReportError::Ended) }
+    }
+
     /// Turns reporters away, also those that wait: the agent has ended and nobody would send their reports.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.lock().give_up();
+        {
+            // Invariant: under the lock, or the spool could look before and wait after, and sleep for ever.
+            let mut buffer = self.lock();
+            self.closed.store(true, Ordering::Release);
+            buffer.give_up();
+        }
+        self.unspooled.notify_all();
+        self.safe.send_modify(|_| {});
         self.room.notify_waiters();
         self.settled.send_modify(|_| {});
     }
@@ -118,6 +162,7 @@ impl Reports {
 
     pub(crate) fn resume(&self, last_accepted: u64) -> Resume {
         let resume = self.lock().resume(last_accepted, Uuid::now_v7());
+        self.unspooled.notify_one();
         self.made_room();
         resume
     }
@@ -175,6 +220,46 @@ impl Reports {
         self.refusals.subscribe()
     }
 
+    /// Waits for something that the spool is to have; nothing once the agent has ended and it has everything.
+    pub(super) fn unspooled(&self) -> Option<Write> {
+        let mut buffer = self.lock();
+        loop {
+            match buffer.unspooled() {
+                None if !self.is_closed() => buffer = self.unspooled.wait(buffer).expect(UNPOISONED),
+                write => return write,
+            }
+        }
+    }
+
+    /// The spool has what it was to have: that may be sent now.
+    pub(super) fn has_spooled(&self, write: &Write) {
+        let safe = {
+            let mut buffer = self.lock();
+            buffer.has_spooled(write);
+            buffer.safe()
+        };
+        self.safe.send_if_modified(|before| std::mem::replace(before, safe.max(*before)) < safe);
+        self.work.notify_one();
+    }
+
+    /// What the spool is to be replaced by, when it is too long for as many bytes as are worth keeping.
+    pub(super) fn worth_keeping(&self, is_long: impl FnOnce(usize) -> bool) -> Option<Write> {
+        let buffer = self.lock();
+        is_long(buffer.bytes()).then(|| Write::Replace(buffer.all()))
+    }
+
+    /// Waits for so long at most, or until the agent has ended; answers whether it has.
+    pub(super) fn closed_within(&self, patience: Duration) -> bool {
+        let waiting = self.unspooled.wait_timeout_while(self.lock(), patience, |_| !self.is_closed());
+        drop(waiting.expect(UNPOISONED));
+        self.is_closed()
+    }
+
+    /// Which commands ended according to what is kept, each with the place of the report that tells it.
+    pub(crate) fn ended_commands(&self) -> HashMap<String, u64> {
+        self.lock().ended_commands()
+    }
+
     fn made_room(&self) {
         let settled = self.lock().settled();
         self.settled.send_replace(settled);
@@ -188,83 +273,3 @@ impl Reports {
 }
 
 const UNPOISONED: &str = "nothing panics while it holds this lock";
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use signalbox_proto::v1::Rejection;
-
-    use super::*;
-    use crate::reports::{NotAccepted, Receipt};
-
-    #[tokio::test]
-    async fn a_full_buffer_makes_the_reporter_wait_until_there_is_room() {
-        let limits = BufferConfig { reports_max: 8, bytes_max: 1024 * 1024 };
-        let reports = Arc::new(Reports::new(limits));
-        for _ in 0..7 {
-            reports.push(Report::default(), Class::Normal).await.unwrap();
-        }
-        let waiting = tokio::spawn({
-            let reports = Arc::clone(&reports);
-            async move { reports.push(Report::default(), Class::Normal).await.unwrap() }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        assert_eq!(reports.next(1).unwrap().sequence, 1);
-        let rejection = Rejection { sequence: 1, code: "INVALID_ARGUMENT".into(), ..Rejection::default() };
-        let mut refusals = reports.refusals();
-        reports.acknowledge(Ack { sequence: 1, rejections: vec![rejection] }).unwrap();
-        assert_eq!(waiting.await.unwrap().place, 8);
-        assert_eq!(refusals.try_recv().unwrap().code, "INVALID_ARGUMENT");
-        assert_eq!((reports.refused(), reports.unacknowledged()), (1, 7));
-    }
-
-    async fn taken(reports: &Reports) -> Receipt {
-        let mut receipt = Receipt::default();
-        receipt.add(0, reports.push(Report::default(), Class::Normal).await.unwrap().verdict);
-        receipt
-    }
-
-    #[tokio::test]
-    async fn whoever_reported_hears_what_became_of_it_and_never_more_than_is_known() {
-        let reports = Reports::new(BufferConfig::default());
-        let mut receipts = Vec::new();
-        for _ in 0..5 {
-            receipts.push(taken(&reports).await);
-        }
-        let mut receipts = receipts.into_iter();
-        while reports.next(5).is_some() {}
-        let rejection = |sequence, item, message: &str| Rejection {
-            sequence,
-            item,
-            message: message.into(),
-            ..Rejection::default()
-        };
-        let rejections =
-            vec![rejection(2, Some(7), "a"), rejection(2, Some(9), "b"), rejection(4, None, "c")];
-        reports.acknowledge(Ack { sequence: 3, rejections }).unwrap();
-        assert_eq!(reports.refused(), 3);
-        assert_eq!(receipts.next().unwrap().accepted().await, Ok(()));
-        let Err(NotAccepted::Refused(refusals)) = receipts.next().unwrap().accepted().await else {
-            panic!("expected refusals")
-        };
-        let refusals: Vec<_> = refusals.iter().map(|refusal| (refusal.item, &*refusal.message)).collect();
-        assert_eq!(refusals, [(Some(7), "a"), (Some(9), "b")]);
-        assert_eq!(receipts.next().unwrap().accepted().await, Ok(()));
-        // The session ends; the next one says that the server has what it had not acknowledged.
-        assert_eq!(reports.resume(5), Resume::Resend(0));
-        assert!(matches!(receipts.next().unwrap().accepted().await, Err(NotAccepted::Refused(_))));
-        assert_eq!(receipts.next().unwrap().accepted().await, Err(NotAccepted::Unsure));
-        let lost = taken(&reports).await;
-        reports.close();
-        assert_eq!(lost.accepted().await, Err(NotAccepted::Ended));
-    }
-
-    #[tokio::test]
-    async fn a_report_that_no_server_takes_is_refused_at_once() {
-        let reports = Reports::new(BufferConfig::default());
-        let large = Report { traceparent: "x".repeat(REPORT_LEN_MAX), ..Report::default() };
-        assert!(matches!(reports.push(large, Class::Normal).await, Err(ReportError::TooLarge { .. })));
-    }
-}

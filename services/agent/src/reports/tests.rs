@@ -1,6 +1,14 @@
 //! What is sent, what is sent again, and what has room.
 
-use super::*;
+use std::collections::HashMap;
+
+use signalbox_proto::v1::{CommandUpdate, ExecutionState};
+
+use super::{
+    keeping::{WRITE_BYTES, Write},
+    spool::Batch,
+    *,
+};
 
 const LIMITS: BufferConfig = BufferConfig { reports_max: 16, bytes_max: 1024 * 1024 };
 
@@ -87,4 +95,109 @@ fn bytes_are_bounded_too() {
     send_all(&mut buffer, 2);
     buffer.acknowledge(2).unwrap();
     assert!(buffer.push(large, Class::Normal).is_ok());
+}
+
+fn spooled(acknowledged: u64, numbers: std::ops::RangeInclusive<u64>) -> Batch {
+    let reports = numbers.map(|sequence| Report { sequence, ..Report::default() }).collect();
+    Batch { instance_uid: Uuid::nil(), acknowledged, reports }
+}
+
+fn push(buffer: &mut ResendBuffer) -> u64 {
+    buffer.push(Report::default(), Class::Commands).unwrap().place
+}
+
+#[test]
+fn nothing_is_sent_or_safe_before_the_spool_has_it() {
+    let mut buffer = ResendBuffer::of_spool(LIMITS, spooled(0, 1..=0));
+    push(&mut buffer);
+    push(&mut buffer);
+    let write = buffer.unspooled().unwrap();
+    assert_eq!(write, Write::Append(spooled(0, 1..=2)));
+    push(&mut buffer);
+    assert_eq!((send_all(&mut buffer, 8), buffer.safe()), (vec![], 0));
+    buffer.has_spooled(&write);
+    assert_eq!((send_all(&mut buffer, 8), buffer.safe()), (vec![1, 2], 2));
+    buffer.acknowledge(1).unwrap();
+    let write = buffer.unspooled().unwrap();
+    assert_eq!(write, Write::Append(spooled(1, 3..=3)));
+    buffer.acknowledge(2).unwrap();
+    buffer.has_spooled(&write);
+    assert_eq!((send_all(&mut buffer, 8), buffer.safe()), (vec![3], 3));
+    assert_eq!(buffer.unspooled(), None);
+}
+
+#[test]
+fn a_run_goes_on_in_the_next_process_with_the_next_number() {
+    for (last_accepted, sent_again) in [(3, vec![4, 5]), (4, vec![5]), (5, vec![])] {
+        let mut buffer = ResendBuffer::of_spool(LIMITS, spooled(3, 4..=5));
+        assert_eq!(buffer.resume(last_accepted, Uuid::max()), Resume::Resend(sent_again.len()));
+        assert_eq!(send_all(&mut buffer, 8), sent_again);
+        assert_eq!(push(&mut buffer), 3);
+        buffer.has_spooled(&buffer.unspooled().unwrap());
+        assert_eq!(send_all(&mut buffer, 8), [6]);
+    }
+}
+
+#[test]
+fn a_server_that_has_more_than_the_spool_gets_what_is_new_as_another_run() {
+    let mut buffer = ResendBuffer::of_spool(LIMITS, spooled(3, 4..=5));
+    push(&mut buffer);
+    buffer.has_spooled(&buffer.unspooled().unwrap());
+    // It has reports of the numbers 6 and 7, but not those that have them here.
+    assert_eq!(buffer.resume(7, Uuid::max()), Resume::Renumbered);
+    assert_eq!(buffer.resume(0, Uuid::nil()), Resume::Resend(1));
+    assert!(send_all(&mut buffer, 8).is_empty(), "not before the spool has the new number");
+    let write = buffer.unspooled().unwrap();
+    assert_eq!(write, Write::Replace(Batch { instance_uid: Uuid::max(), ..spooled(0, 1..=1) }));
+    buffer.has_spooled(&write);
+    assert_eq!(send_all(&mut buffer, 8), [1]);
+    assert_eq!((buffer.taken(), buffer.settled(), buffer.unspooled()), (3, 2, None));
+}
+
+#[test]
+fn a_write_that_was_under_way_when_reports_were_numbered_anew_counts_for_nothing() {
+    let mut buffer = ResendBuffer::of_spool(LIMITS, spooled(3, 4..=5));
+    push(&mut buffer);
+    let write = buffer.unspooled().unwrap();
+    assert_eq!(buffer.resume(1, Uuid::max()), Resume::Renumbered);
+    buffer.has_spooled(&write);
+    assert_eq!((buffer.resume(0, Uuid::nil()), send_all(&mut buffer, 8)), (Resume::Resend(3), vec![]));
+    buffer.has_spooled(&buffer.unspooled().unwrap());
+    assert_eq!(send_all(&mut buffer, 8), [1, 2, 3]);
+}
+
+#[test]
+fn writes_are_bounded_and_the_rest_follows() {
+    let mut buffer = ResendBuffer::of_spool(BufferConfig::default(), spooled(0, 1..=0));
+    let large = Report { traceparent: "x".repeat(WRITE_BYTES / 2), ..Report::default() };
+    for _ in 0..3 {
+        buffer.push(large.clone(), Class::Normal).unwrap();
+    }
+    for upto in [2, 3] {
+        let write = buffer.unspooled().unwrap();
+        let Write::Append(batch) = &write else { panic!("expected to append") };
+        assert_eq!(batch.last(), upto);
+        buffer.has_spooled(&write);
+    }
+    assert_eq!(buffer.unspooled(), None);
+}
+
+#[test]
+fn the_ends_of_commands_that_wait_to_be_sent_are_known() {
+    let update = |command_id: &str, state: ExecutionState| {
+        let update =
+            CommandUpdate { command_id: command_id.into(), state: state.into(), ..CommandUpdate::default() };
+        Report { body: Some(Body::Command(update)), ..Report::default() }
+    };
+    let mut buffer = buffer(1);
+    for (command_id, state) in [
+        ("1", ExecutionState::InProgress),
+        ("1", ExecutionState::Succeeded),
+        ("2", ExecutionState::InProgress),
+    ] {
+        buffer.push(update(command_id, state), Class::Commands).unwrap();
+    }
+    send_all(&mut buffer, 1);
+    buffer.acknowledge(1).unwrap();
+    assert_eq!(buffer.ended_commands(), HashMap::from([("1".to_owned(), 3)]));
 }

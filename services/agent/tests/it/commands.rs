@@ -89,6 +89,11 @@ struct Running {
 
 impl Running {
     async fn start(server: &mut TestServer, state_dir: Option<&Path>) -> Self {
+        Self::resume(server, state_dir, 0).await
+    }
+
+    /// Starts it where the server has so many of its reports.
+    async fn resume(server: &mut TestServer, state_dir: Option<&Path>, seen: u64) -> Self {
         let backoff = BackoffConfig { first_max: Duration::from_millis(20), ..BackoffConfig::default() };
         let state_dir = state_dir.map(Path::to_owned);
         let config = Config { state_dir, backoff, ..Config::new(server.url(), "t".into(), "web-1") };
@@ -96,7 +101,7 @@ impl Running {
         let worker = Arc::new(Worker { stop: stop.clone(), ..Worker::default() });
         let agent = Agent::open(config).unwrap();
         let ended = tokio::spawn(agent.run(Arc::clone(&worker), stop.clone()));
-        Self { worker, session: server.welcomed(0).await, stop, ended, seen: 0 }
+        Self { worker, session: server.welcomed(seen).await, stop, ended, seen }
     }
 
     async fn deliver(&self, command_id: &str, name: &str) {
@@ -300,8 +305,8 @@ async fn a_restart_does_not_begin_a_command_again_and_settles_it() {
     assert!(agent.ended.await.unwrap_err().is_cancelled());
     drop(agent.session);
 
-    let mut agent = Running::start(&mut server, Some(dir.path())).await;
-    assert_ne!(agent.session.hello.instance_uid, instance_uid);
+    let mut agent = Running::resume(&mut server, Some(dir.path()), agent.seen).await;
+    assert_eq!(agent.session.hello.instance_uid, instance_uid);
     let update = agent.update().await;
     assert_eq!((update.command_id.as_str(), update.state()), ("1", Failed));
     assert_eq!(update.error, "the agent restarted while carrying out the command; its outcome is not known");
@@ -310,6 +315,35 @@ async fn a_restart_does_not_begin_a_command_again_and_settles_it() {
     agent.deliver("1", "wait").await;
     agent.expect(&[("1", Failed)]).await;
     assert!(agent.begun().is_empty());
+}
+
+#[tokio::test]
+async fn an_end_that_was_on_its_way_when_the_agent_died_is_told_once_by_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = TestServer::start().await;
+    let mut agent = Running::start(&mut server, Some(dir.path())).await;
+    agent.deliver("1", "echo").await;
+    let mut sent = Vec::new();
+    for state in [Acknowledged, InProgress, Succeeded] {
+        let report = agent.session.report().await;
+        let Some(Body::Command(update)) = &report.body else { panic!("expected an update, got {report:?}") };
+        assert_eq!(update.state(), state);
+        sent.push(report);
+    }
+    agent.ended.abort();
+    assert!(agent.ended.await.unwrap_err().is_cancelled());
+    drop(agent.session);
+
+    let mut agent = Running::resume(&mut server, Some(dir.path()), 1).await;
+    assert_eq!(agent.session.hello.commands_in_progress, ["1"]);
+    assert_eq!([agent.session.report().await, agent.session.report().await], sent[1..]);
+    agent.session.ack(3).await;
+    // The next that is said is the answer to this, and not the end of the other once more.
+    agent.deliver("2", "echo").await;
+    agent.expect(&[("2", Acknowledged), ("2", InProgress), ("2", Succeeded)]).await;
+    agent.deliver("1", "echo").await;
+    agent.expect(&[("1", Succeeded)]).await;
+    assert_eq!((agent.seen, agent.begun()), (7, vec!["2".to_owned()]));
 }
 
 #[tokio::test]

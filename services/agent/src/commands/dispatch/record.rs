@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use crate::{
     commands::{Command, Outcome},
     handle::Handle,
-    ledger::{Ledger, LedgerError, Stage},
+    ledger::{Ledger, Stage},
+    state_dir::StateError,
 };
 
 /// The ledger, as sessions and the dispatcher share it.
@@ -32,13 +33,28 @@ impl Record {
         Self { ledger, handle, unacknowledged: VecDeque::new(), settled }
     }
 
+    /// Tells how the commands of an earlier run ended. Where the spool has the report that does, that is awaited.
+    pub(super) async fn settle(&mut self, earlier: Vec<(String, Outcome)>) {
+        let mut told = self.handle.ended_commands();
+        let (awaited, untold): (Vec<_>, Vec<_>) =
+            earlier.into_iter().partition(|(command_id, _)| told.contains_key(command_id));
+        let place =
+            |(command_id, outcome): (String, Outcome)| Some((told.remove(&command_id)?, command_id, outcome));
+        let mut awaited: Vec<_> = awaited.into_iter().filter_map(place).collect();
+        awaited.sort_unstable_by_key(|(place, ..)| *place);
+        self.unacknowledged.extend(awaited);
+        for (command_id, outcome) in untold {
+            self.report_end(&command_id, outcome, "").await;
+        }
+    }
+
     /// How far the command got; `None` when it was never here.
     pub(super) fn stage(&self, command_id: &str) -> Option<Stage> {
         self.ledger.lock().expect(UNPOISONED).stage(command_id).cloned()
     }
 
     /// Writes to the ledger, away from the tasks of the runtime: a disk may take its time.
-    pub(super) async fn put(&self, command_id: &str, stage: Stage) -> Result<(), LedgerError> {
+    pub(super) async fn put(&self, command_id: &str, stage: Stage) -> Result<(), StateError> {
         let (ledger, command_id) = (Arc::clone(&self.ledger), command_id.to_owned());
         let put = move || ledger.lock().expect(UNPOISONED).put(&command_id, stage);
         tokio::task::spawn_blocking(put).await.expect("writing the ledger does not panic")
