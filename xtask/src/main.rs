@@ -84,6 +84,7 @@ enum Command {
     ///
     ///   cargo xtask chaos --seed 7 --minutes 5
     ///   cargo xtask chaos --faults kill-replica,kill-postgres
+    ///   cargo xtask chaos --measure slow-clients
     #[command(verbatim_doc_comment)]
     Chaos(chaos::Options),
     /// The database of `dev` by itself: start, stop, url, psql, reset, migrate
