@@ -73,7 +73,6 @@ fn percentile(values: &mut [Duration], share: f64) -> f64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
         reason = "a share of a length is a place in it"
     )]
     let at = (values.len().saturating_sub(1) as f64 * share).round() as usize;

@@ -130,12 +130,12 @@ async fn logs_that_are_being_served_get_no_new_epochs() {
 
 /// Gives the restored logs new epochs, once the leases that the dump has kept are over.
 async fn renew(restored: &SecretString) {
-    let refused = new_epoch(restored).await.unwrap_err();
+    let refused = new_epoch(restored).await.expect_err("the dump has a lease");
     assert!(matches!(refused, NewEpochError::Serving { .. }), "{refused:?}");
-    let pool = PgPool::connect(restored.expose_secret()).await.unwrap();
-    sqlx::query("UPDATE replicas SET lease_until = now()").execute(&pool).await.unwrap();
+    let pool = PgPool::connect(restored.expose_secret()).await.expect("the servers answer");
+    sqlx::query("UPDATE replicas SET lease_until = now()").execute(&pool).await.expect("the servers answer");
     pool.close().await;
-    assert_eq!(new_epoch(restored).await.unwrap(), 1);
+    assert_eq!(new_epoch(restored).await.expect("no lease holds any more"), 1);
 }
 
 async fn over_grpc(state: &State, lost: &v1::Cursor) {
@@ -143,12 +143,19 @@ async fn over_grpc(state: &State, lost: &v1::Cursor) {
     for revision in [0, 1, lost.revision] {
         let after = Some(v1::Cursor { revision, ..lost.clone() });
         let add = v1::AddTenant { after: after.clone(), ..v1::AddTenant::default() };
-        let (first, ..) = Watcher::open(&viewer, add).await.unwrap();
+        let (first, ..) = Watcher::open(&viewer, add).await.expect("the servers answer");
         let Response::OutOfRange(told) = first else { panic!("expected a refusal, got {first:?}") };
         assert_eq!(told.reason, "other_epoch");
-        let refused = viewer.watch().read(v1::ReadRequest { after, ..Default::default() }).await.unwrap_err();
+        let refused = viewer
+            .watch()
+            .read(v1::ReadRequest { after, ..Default::default() })
+            .await
+            .expect_err("an old cursor is refused");
         assert_eq!(refused.code(), Code::OutOfRange);
-        assert_eq!(refused.get_details_error_info().unwrap().metadata["reason"], "other_epoch");
+        assert_eq!(
+            refused.get_details_error_info().expect("a refusal has details").metadata["reason"],
+            "other_epoch"
+        );
         // And it is told from where on there is something to read.
         let mut resumed = Watcher::start_after(state.channel(), told.oldest).await;
         assert_eq!(resumed.next().await.revision, 1);
@@ -159,13 +166,13 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn connect(edge: &Edge, protocol: &Protocol, cursor: &str) -> Socket {
     let url = format!("ws://{}/dialects/{}/ws?cursor={cursor}", edge.address, protocol.name);
-    let mut request = url.into_client_request().unwrap();
+    let mut request = url.into_client_request().expect("the URL is well formed");
     let bearer = format!("Bearer {}", token(TENANT, Role::Viewer));
-    request.headers_mut().insert("authorization", bearer.parse().unwrap());
+    request.headers_mut().insert("authorization", bearer.parse().expect("a token is ASCII"));
     let connecting = tokio_tungstenite::connect_async(request);
-    let (mut socket, _) = soon("handshake", connecting).await.unwrap();
+    let (mut socket, _) = soon("handshake", connecting).await.expect("the servers answer");
     if let Some(subscribe) = (protocol.subscribe)(cursor) {
-        socket.send(Message::text(subscribe.to_string())).await.unwrap();
+        socket.send(Message::text(subscribe.to_string())).await.expect("the servers answer");
     }
     socket
 }
@@ -200,6 +207,11 @@ async fn publish(state: &State, mark: &str) {
     operator.patch("project", mark, progress).await.expect("it is logged");
 }
 
+#[expect(clippy::print_stderr, reason = "a word to whoever runs the test")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 /// The programs of Postgres that make and restore dumps.
 struct Tools {
     dir: PathBuf,
@@ -218,7 +230,7 @@ impl Tools {
                 return Some(tools);
             }
         }
-        eprintln!("skipped: there are no pg_dump and psql on this machine");
+        say("skipped: there are no pg_dump and psql on this machine");
         None
     }
 

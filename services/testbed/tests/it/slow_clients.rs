@@ -102,10 +102,13 @@ async fn come_and_go(edge: SocketAddr, epoch: String) -> Vec<u64> {
 
 /// How many clients the edge feeds by tasks of their own.
 async fn stragglers(edge: SocketAddr) -> u64 {
-    let mut stream = TcpStream::connect(edge).await.unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut stream = TcpStream::connect(edge).await.expect("the edge answers");
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+        .await
+        .expect("the edge answers");
     let mut answer = String::new();
-    soon("metrics", stream.read_to_string(&mut answer)).await.unwrap();
+    soon("metrics", stream.read_to_string(&mut answer)).await.expect("the edge answers");
     let line = answer.lines().find(|line| line.starts_with("signalbox_edge_stragglers"));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("the edge counts them")
 }
@@ -118,16 +121,16 @@ struct Reader {
 
 impl Reader {
     async fn open(edge: SocketAddr, epoch: &str, after: u64) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN).unwrap();
-        let stream = soon("connection", socket.connect(edge)).await.unwrap();
+        let socket = TcpSocket::new_v4().expect("there is a socket");
+        socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN).expect("a buffer can be small");
+        let stream = soon("connection", socket.connect(edge)).await.expect("the edge answers");
         let pace = Arc::new(AtomicUsize::new(usize::MAX));
         let paced = Paced { stream, pace: Arc::clone(&pace) };
         let url = format!("ws://{edge}/dialects/aisoc/ws?token={}", token(TENANT, Role::Viewer));
         let handshake = tokio_tungstenite::client_async(url, paced);
-        let (mut socket, _) = soon("handshake", handshake).await.unwrap();
+        let (mut socket, _) = soon("handshake", handshake).await.expect("the edge answers");
         let subscribe = json!({"type": "subscribe", "channel": "all", "cursor": format!("{epoch}:{after}")});
-        socket.send(Message::text(subscribe.to_string())).await.unwrap();
+        socket.send(Message::text(subscribe.to_string())).await.expect("the edge answers");
         Self { socket, pace }
     }
 
@@ -135,7 +138,9 @@ impl Reader {
     async fn revision(&mut self) -> u64 {
         loop {
             let message = match soon("message", self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => serde_json::from_str::<Value>(&text).unwrap(),
+                Some(Ok(Message::Text(text))) => {
+                    serde_json::from_str::<Value>(&text).expect("messages are JSON")
+                }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 other => panic!("expected a message, got {other:?}"),
             };
