@@ -6,6 +6,7 @@
 mod asyncapi;
 mod catalog;
 mod schemas;
+mod security;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,8 @@ use crate::{console::note, layout::Layout};
 pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// What generates files. Another reference is another module here.
-const GENERATORS: [fn() -> Result<Files>; 3] = [asyncapi::files, catalog::files, schemas::files];
+const GENERATORS: [fn() -> Result<Files>; 4] =
+    [asyncapi::files, catalog::files, schemas::files, security::files];
 /// Directories in which every file is generated: one that nothing generates any more is removed.
 const DIRECTORIES: [&str; 2] = ["docs/asyncapi", "docs/schemas"];
 
