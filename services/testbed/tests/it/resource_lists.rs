@@ -108,5 +108,23 @@ async fn a_page_has_as_much_as_fits_into_a_message() {
     let rest = operator.resources().list_resources(next).await.unwrap().into_inner();
     assert_eq!(page.resources.len() + rest.resources.len(), 60);
     assert!(rest.next_page_token.is_empty());
+
+    // What a list goes by is shown beside the data, and counts as well.
+    let schema =
+        json!({"type": "object", "properties": {"parts": {"type": "array", "items": {"type": "string"}}}});
+    let kind = v1::Kind {
+        name: "machine".into(),
+        schema: schema.to_string().into(),
+        attributes: [("component".to_owned(), "parts".to_owned())].into(),
+        ..v1::Kind::default()
+    };
+    let apply = v1::ApplyKindRequest { kind: Some(kind), ..v1::ApplyKindRequest::default() };
+    Client::new(state.channel(), Role::Admin).catalog().apply_kind(apply).await.unwrap();
+    for n in 0..50 {
+        operator.create("machine", &format!("m-{n:02}"), json!({"parts": large})).await.unwrap();
+    }
+    let request = v1::ListResourcesRequest { page_size: 1000, ..list("machine") };
+    let page = operator.resources().list_resources(request).await.expect("the page can be read").into_inner();
+    assert!((20..30).contains(&page.resources.len()), "{}", page.resources.len());
     state.stop().await;
 }

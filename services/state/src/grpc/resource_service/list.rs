@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Most bytes of data on a page, so that it fits into a message; a page has at least one resource.
+/// Most bytes of data and attributes on a page, so that it fits into a message; a page has at least one resource.
 const PAGE_BYTES_MAX: i64 = 3 << 20;
 /// Most values that a list may ask for of one attribute, and most states.
 const VALUES_MAX: usize = 100;

@@ -35,7 +35,7 @@ pub(crate) struct Bounds<'a> {
     pub(crate) after: &'a str,
     /// Most resources.
     pub(crate) len_max: u32,
-    /// Most bytes of data together, unless the first resource alone has more.
+    /// Most bytes of data and attributes together, unless the first resource alone has more.
     pub(crate) bytes_max: i64,
 }
 
@@ -52,7 +52,8 @@ pub(crate) async fn page(
                   attributes AS "attributes: Json<Attributes>", created_at, created_by, updated_at, updated_by,
                   found AS "found!"
            FROM (
-             SELECT page.*, sum(octet_length(data::text)) OVER (ORDER BY id) AS bytes,
+             SELECT page.*,
+                    sum(octet_length(data::text) + octet_length(attributes::text)) OVER (ORDER BY id) AS bytes,
                     row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS found
              FROM (
                SELECT * FROM resources r
