@@ -37,7 +37,7 @@ const SWEEP_LEN_MAX: i64 = 500;
 /// How many days ahead partitions are made.
 const PARTITION_DAYS_AHEAD: u16 = 3;
 /// How long answers to idempotency keys are remembered.
-const IDEMPOTENCY_KEPT: Duration = Duration::hours(24);
+pub(crate) const IDEMPOTENCY_KEPT: Duration = Duration::hours(24);
 /// How long the last report of a run is remembered after the run was last heard of.
 const INSTANCES_KEPT: Duration = Duration::days(30);
 /// How long API keys are listed that hold no more.

@@ -1,5 +1,5 @@
 //! Keeps logs from growing without end: lets each begin later when it is too old or too large, then takes the
-//! space back. Every replica does it; what one has done the others find done.
+//! space back, and forgets the commands that ended before a log begins by age. Every replica does it; what one has done the others find done.
 //!
 //! It must know neither readers nor writers: who reads from before a log's begin is told so by the reader's side.
 
@@ -11,15 +11,20 @@ use time::Date;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{
-    self,
-    retention::{Deleted, Limits},
+use crate::{
+    keeper::IDEMPOTENCY_KEPT,
+    store::{
+        self,
+        retention::{Deleted, Limits},
+    },
 };
 
 /// How many segments one transaction deletes: some thousand events.
 const SEGMENTS_AT_ONCE: i64 = 4;
 /// How many segments one pass deletes; the next goes on.
 const SEGMENTS_A_PASS_MAX: u64 = 4096;
+/// How many commands of a tenant one pass forgets; the next goes on.
+const COMMANDS_A_PASS_MAX: u64 = 50_000;
 
 /// What is kept.
 #[derive(Debug, Clone)]
@@ -76,9 +81,28 @@ impl Retention {
         metrics::counter!("signalbox_retention_partitions_postponed_total")
             .increment(drops.postponed.len() as u64);
         self.delete(&drops.postponed).await?;
+        self.forget_commands().await?;
         let bytes = store::retention::readable_bytes(&self.pool).await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
         metrics::gauge!("signalbox_log_bytes").set(bytes as f64);
+        Ok(())
+    }
+
+    async fn forget_commands(&self) -> Result<(), sqlx::Error> {
+        let at = now();
+        let age_s = self.config.limits.age_s;
+        for due in store::commands::forget::due(&self.pool, age_s, at, at - IDEMPOTENCY_KEPT).await? {
+            let mut forgotten = 0;
+            while forgotten < COMMANDS_A_PASS_MAX {
+                let commands = store::commands::forget::some(&self.pool, &due).await?;
+                if commands == 0 {
+                    break;
+                }
+                forgotten += commands;
+            }
+            metrics::counter!("signalbox_retention_commands_forgotten_total").increment(forgotten);
+            tracing::info!(tenant_id = due.tenant_id, forgotten, "commands of long ago were forgotten");
+        }
         Ok(())
     }
 

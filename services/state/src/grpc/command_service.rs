@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Context, caller::Caller, convert};
 use crate::{
     domain::{self, Error, command},
-    store::{self, commands::Listed},
+    store::{self, commands::list::Listed},
 };
 
 /// How long a command may take unless its caller says.
@@ -69,9 +69,10 @@ impl CommandService for Service {
         }
         let cursor = Some(self.0.cursor(&caller).await?);
         let tenant_id = caller.tenant("")?;
-        let mut listed = store::commands::list(&self.0.pool, &tenant_id, before, &asked.agent_id, limit + 1)
-            .await
-            .map_err(Error::from)?;
+        let mut listed =
+            store::commands::list::page(&self.0.pool, &tenant_id, before, &asked.agent_id, limit + 1)
+                .await
+                .map_err(Error::from)?;
         let mut next_page_token = String::new();
         let len = fitting(&listed).min(limit as usize);
         if listed.len() > len {
@@ -140,7 +141,7 @@ impl Service {
         let tenants = vec![tenant_id.to_owned(); ids.len()];
         let commands = store::commands::load(&self.0.pool, &tenants, ids).await?;
         let mut executions: HashMap<_, Vec<_>> = HashMap::new();
-        for shown in store::commands::show(&self.0.pool, tenant_id, ids).await? {
+        for shown in store::commands::list::executions(&self.0.pool, tenant_id, ids).await? {
             executions.entry(shown.command_id).or_default().push(shown);
         }
         let whole = |(_, command): (String, domain::Command)| {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{self, Agent, Command, Error, EventInput, command, report},
-    store::{commands::Shown, tenants::Bounds},
+    store::{commands::list::Shown, tenants::Bounds},
 };
 
 /// Pages are as long as this unless the caller says.

@@ -6,6 +6,7 @@ mod bad_input;
 mod catalog_walk;
 mod commands;
 mod endings;
+mod forgetting;
 mod main_line;
 mod occurrences;
 mod outages;
