@@ -1,5 +1,10 @@
 //! Tests of the state service, and of every service together.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what is unwrapped outside of a test function fails the test that called it"
+)]
+
 mod agents;
 mod api_keys;
 mod bad_input;

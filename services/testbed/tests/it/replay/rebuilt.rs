@@ -23,8 +23,11 @@ struct Told {
 /// The newest state of each resource, and before each revision the older ones.
 pub(super) struct Rebuilt {
     /// By kind and id: the states that it had, each with the revision from which on; none once it was deleted.
-    resources: BTreeMap<(String, String), Vec<(u64, Option<Told>)>>,
+    resources: BTreeMap<(String, String), States>,
 }
+
+/// The states of a resource, each with the revision from which on; none once it was deleted.
+type States = Vec<(u64, Option<Told>)>;
 
 /// A page as it was read.
 #[derive(Debug)]
