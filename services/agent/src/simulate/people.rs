@@ -53,7 +53,7 @@ impl People {
     /// # Errors
     ///
     /// When the address or the token is malformed.
-    pub(crate) fn new(credentials: Credentials) -> Result<Self> {
+    pub(crate) fn new(credentials: &Credentials) -> Result<Self> {
         let endpoint = signalbox_transport::endpoint(&credentials.grpc_url, &credentials.tls)
             .context("prepare the connection")?;
         let channel = endpoint.connect_timeout(CALL_TIMEOUT).tcp_nodelay(true).connect_lazy();
