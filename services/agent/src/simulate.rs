@@ -54,7 +54,8 @@ pub(crate) async fn run(args: SimulateArgs) -> Result<ExitCode> {
     // Smaller than 2^53, so that every tool that reads the log's JSON has it right.
     let seed = setting.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 53));
     tracing::info!(seed, rate = setting.rate, "the simulation begins");
-    let people = setting.people.as_ref().map(People::new).transpose().context("prepare the calls of people")?;
+    let people =
+        setting.people.as_ref().map(People::new).transpose().context("prepare the calls of people")?;
     if people.is_none() {
         tracing::warn!(
             "nobody approves, assigns or commands: what only people may do is left out without --people-token"
