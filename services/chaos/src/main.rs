@@ -91,7 +91,7 @@ async fn main() -> Result<ExitCode> {
             let plan = plan(house, Size::EMPTY)?;
             let measured = tokio::select! {
                 measured = measure(&plan, experiment, clients) => measured?,
-                _ = tokio::signal::ctrl_c() => bail!("asked to stop"),
+                stopped = asked_to_stop() => { stopped?; bail!("asked to stop") }
             };
             say(&measured);
             Ok(ExitCode::SUCCESS)
@@ -130,16 +130,22 @@ async fn break_and_judge(args: RunArgs) -> Result<ExitCode> {
         Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes is no length of time")?;
     let seed = args.seed.unwrap_or_else(rand::random);
     let course = Course { seed, length, every: EVERY, kinds };
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let entries = tokio::select! {
         entries = run(&plan, &course) => entries?,
-        // Every process of the house is killed with this one.
-        _ = terminate.recv() => bail!("asked to stop"),
-        _ = tokio::signal::ctrl_c() => bail!("asked to stop"),
+        stopped = asked_to_stop() => { stopped?; bail!("asked to stop") }
     };
     let verdict = judge(&entries);
     note(&format!("the history is in {}", plan.dir.join("history.jsonl").display()));
     Ok(verdict)
+}
+
+/// Waits for SIGTERM or Ctrl-C. Every process of the house is killed with what is dropped then.
+async fn asked_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        pressed = tokio::signal::ctrl_c() => pressed.context("listen for Ctrl-C"),
+    }
 }
 
 fn judge(entries: &[record::Entry]) -> ExitCode {
