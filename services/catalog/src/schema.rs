@@ -11,8 +11,11 @@ use serde_json::{Map, Value};
 
 use crate::violation::{Violation, shown};
 
-/// Bounds what a pattern of a tenant's schema costs to compile, in bytes.
-const PATTERN_SIZE_MAX: usize = 1 << 20;
+/// Largest a pattern may be when compiled, in bytes. At worst each character of a text costs as much time as the
+/// pattern has states, while the log that the text is for stands still: 1 MiB would stand for many seconds.
+const PATTERN_SIZE_MAX: usize = 32 << 10;
+/// How much memory the matching of a pattern may take to be faster than that, in bytes.
+const PATTERN_CACHE_SIZE_MAX: usize = 1 << 20;
 
 /// A compiled schema.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ impl Schema {
             .should_validate_formats(true)
             .offline()
             .with_pattern_options(
-                PatternOptions::regex().size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_SIZE_MAX),
+                PatternOptions::regex().size_limit(PATTERN_SIZE_MAX).dfa_size_limit(PATTERN_CACHE_SIZE_MAX),
             )
             .build(&document)
             .map_err(|error| Violation::invalid(path(error.instance_path().as_str()), error.to_string()))?;

@@ -1,7 +1,7 @@
 use serde_json::{Map, Value, json};
 use time::macros::datetime;
 
-use crate::{By, Fault, Kind, kind};
+use crate::{By, Fault, Kind, Schema, kind};
 
 const AT: time::OffsetDateTime = datetime!(2026-01-05 10:00:00.123456 UTC);
 
@@ -120,4 +120,15 @@ fn a_run_goes_forward_and_ends_once() {
     assert_eq!(done.events[0].data["duration_ms"], 0);
     let late = update(&done.row, json!({"stage": "more"})).unwrap_err();
     assert_eq!((late.fault, late.message.as_str()), (Fault::Precondition, "the run has ended"));
+}
+
+#[test]
+fn a_pattern_that_would_take_long_to_match_is_refused() {
+    let compile = |pattern: &str| Schema::compile(json!({"properties": {"a": {"pattern": pattern}}}));
+    for usual in [r"^[\w.+-]+@[\w-]+(\.[\w-]+)+$", "^[a-z0-9_-]{1,128}$", r"^(\d{1,3}\.){3}\d{1,3}$"] {
+        assert!(compile(usual).is_ok(), "{usual}");
+    }
+    for slow in ["(x|xx|xxx){1,900}y", "(x{0,50}x{0,50}){10}y", r"\w{1,300}"] {
+        assert!(compile(slow).is_err(), "{slow}");
+    }
 }
