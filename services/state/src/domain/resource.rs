@@ -6,6 +6,8 @@ mod record;
 mod row;
 mod run;
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 use signalbox_catalog::{self as catalog, By};
 use time::OffsetDateTime;
@@ -271,10 +273,9 @@ fn check_row(
     place: &str,
 ) -> Result<(), Error> {
     let known = old.map(|old| kind.references(&old.data)).unwrap_or_default();
+    let known: HashSet<_> = known.into_iter().map(|known| (known.kind, known.id)).collect();
     for reference in kind.references(&row.data) {
-        let was_there =
-            known.iter().any(|known| (&known.kind, &known.id) == (&reference.kind, &reference.id));
-        if !was_there {
+        if !known.contains(&(reference.kind.clone(), reference.id.clone())) {
             let field = format!("{place}.{}", reference.field);
             reference::check(draft, &field, &reference.kind, &reference.id)?;
         }
