@@ -61,6 +61,13 @@ pub struct Config {
     /// Most connections at once, of whatever kind.
     #[arg(long, env = "SIGNALBOX_EDGE_CONNECTIONS_MAX", default_value_t = 100_000)]
     pub connections_max: usize,
+    /// How many connections are taken in a second; those that come faster wait. `0` takes all at once.
+    #[arg(long, env = "SIGNALBOX_EDGE_ACCEPTS_PER_SECOND", default_value_t = 500)]
+    pub accepts_per_second: u32,
+    /// Most connections at once that have made no request yet; those beyond are told to come back. No address but
+    /// a trusted proxy's has more than half of them.
+    #[arg(long, env = "SIGNALBOX_EDGE_HANDSHAKES_MAX", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(2..))]
+    pub handshakes_max: u32,
     /// Writer tasks; the number of cores when 0.
     #[arg(long, env = "SIGNALBOX_EDGE_SHARDS", default_value_t = 0)]
     pub shards: usize,
@@ -111,6 +118,8 @@ impl Config {
             logs_tenant: "dev".into(),
             logs_anonymous: None,
             connections_max: 100_000,
+            accepts_per_second: 500,
+            handshakes_max: 1024,
             shards: 0,
             drain_window_ms: 0,
             call_timeout_ms: 10_000,

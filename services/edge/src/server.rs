@@ -5,14 +5,19 @@
 mod connection;
 mod handshake;
 mod origin;
+mod pace;
 mod page;
+mod refusal;
 mod routes;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
 use signalbox_transport::ServerTls;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::Semaphore,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -31,10 +36,15 @@ use crate::{
 };
 use connection::Door;
 use origin::ClientAddress;
+use pace::{Handshakes, Pace};
+use refusal::Refusals;
 use routes::Site;
 
 /// How long after the drain window connections may take to end.
 const CLOSE_MARGIN: Duration = Duration::from_secs(5);
+
+/// How many connections may wait to be taken, as far as the system allows.
+const LISTEN_QUEUE_LEN: u32 = 8192;
 
 /// How long the edge's own credential holds with which it counts places; it is made anew for each call.
 const OWN_TOKEN_TTL: Duration = Duration::from_secs(60);
@@ -51,7 +61,7 @@ pub enum Error {
         flag: &'static str,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Connections cannot be made safe, or the state service's URL is malformed.
     #[error(transparent)]
@@ -102,7 +112,7 @@ impl Server {
             None => Policies::new(config.profile),
         };
         let tls = ServerTls::load(&config.tls, &["http/1.1"])?;
-        let (addresses, listeners) = listen(&config).await?;
+        let (addresses, listeners) = listen(&config)?;
         let (sessions, feed_tasks) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let channel = upstream::channel_with(&config.grpc_url, &config.client_tls)?;
@@ -130,6 +140,9 @@ impl Server {
             origins: config.origins().into(),
             client_address: ClientAddress::new(config.trusted_proxies.clone()),
             places: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            pace: Pace::new(config.accepts_per_second),
+            handshakes: Handshakes::new(usize::try_from(config.handshakes_max).unwrap_or(usize::MAX)),
+            refusals: Refusals::default(),
             tls,
             sessions: sessions.clone(),
             http_life: config.timing().http_life,
@@ -175,7 +188,7 @@ impl Server {
     }
 }
 
-async fn listen(config: &Config) -> Result<(Addresses, Vec<(Site, TcpListener)>), Error> {
+fn listen(config: &Config) -> Result<(Addresses, Vec<(Site, TcpListener)>), Error> {
     let mut listeners = Vec::new();
     let wanted = [
         (Site::Main, Listen::At(config.listen), "--listen"),
@@ -186,7 +199,7 @@ async fn listen(config: &Config) -> Result<(Addresses, Vec<(Site, TcpListener)>)
         if let Listen::At(address) = listen {
             config.tls.check_exposure(address)?;
             let failed = |source| Error::Listen { address, flag, source };
-            listeners.push((site, TcpListener::bind(address).await.map_err(failed)?));
+            listeners.push((site, bind(address).map_err(failed)?));
         }
     }
     let address = |site| {
@@ -195,6 +208,15 @@ async fn listen(config: &Config) -> Result<(Addresses, Vec<(Site, TcpListener)>)
     };
     let main = address(Site::Main).unwrap_or(config.listen);
     Ok((Addresses { main, aisoc: address(Site::Aisoc), logs: address(Site::Logs) }, listeners))
+}
+
+/// Listens with a queue that is long enough for a storm.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_QUEUE_LEN)
 }
 
 /// The dialects as the feeds know them, in the order of their indices.

@@ -13,6 +13,7 @@ mod keep_alive;
 mod machine;
 mod measurements;
 mod requests;
+mod retry;
 #[cfg(test)]
 mod rig;
 mod roster;
@@ -41,6 +42,7 @@ pub use api_keys::ApiKeys;
 pub use credentials::Arrival;
 use inbound::{Drain, Reader};
 use machine::Machine;
+pub(crate) use retry::after as retry_after;
 
 /// The times that sessions keep.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use secrecy::SecretString;
 use signalbox_identity::TokenConfig;
 use signalbox_telemetry::TelemetryConfig;
-use signalbox_transport::ServerTlsConfig;
+use signalbox_transport::{Bounds, ServerTlsConfig};
 
 use crate::{
     grpc::SessionConfig, keeper::KeeperConfig, log::AppenderConfig, retention::RetentionConfig,
@@ -56,6 +56,12 @@ pub struct Config {
     /// Within what time agents reconnect elsewhere when this replica stops, in milliseconds.
     #[arg(long, env = "SIGNALBOX_DRAIN_WINDOW_MS", default_value_t = 2000)]
     pub drain_window_ms: u64,
+    /// Most connections at once to the gRPC services.
+    #[arg(long, env = "SIGNALBOX_STATE_CONNECTIONS_MAX", default_value_t = 20_000)]
+    pub connections_max: usize,
+    /// How long a connection may be without a call whose credential is good, in milliseconds.
+    #[arg(long, env = "SIGNALBOX_STATE_STRANGER_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub stranger_timeout_ms: u64,
     /// Credentials.
     #[command(flatten)]
     pub token: TokenConfig,
@@ -90,6 +96,8 @@ impl Config {
             lost_after_s: 60,
             adopt_after_s: 15,
             drain_window_ms: 2000,
+            connections_max: 20_000,
+            stranger_timeout_ms: 10_000,
             token,
             tls: ServerTlsConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -101,6 +109,13 @@ impl Config {
             heartbeat_interval: Duration::from_millis(self.heartbeat_interval_ms),
             reports_in_flight_max: REPORTS_IN_FLIGHT_MAX,
             drain_window: Duration::from_millis(self.drain_window_ms),
+        }
+    }
+
+    pub(crate) const fn connections(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            stranger_timeout: Duration::from_millis(self.stranger_timeout_ms),
         }
     }
 

@@ -29,6 +29,10 @@ const DATABASE_RETRY: Duration = Duration::from_secs(1);
 /// How often idle connections are asked whether they live, and how long they may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most calls of one connection at once: an edge has one connection for all its users.
+const CALLS_OF_CONNECTION_MAX: u32 = 1024;
+/// Most bytes of a call's metadata, a credential among them.
+const METADATA_LEN_MAX: u32 = 16 * 1024;
 
 /// How long after the drain connections may take to close, and then what still works on them to end.
 const STREAMS_END_MAX: Duration = Duration::from_secs(3);
@@ -188,7 +192,7 @@ impl Server {
         let end = drain(shutdown, closing.clone(), registry, config.session().drain_window);
         tracing::info!(address = %grpc.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), %replica_id, "serving");
         let serving = transport(&Arc::new(context), health_service)
-            .serve_with_incoming_shutdown(Incoming::new(grpc, tls), end);
+            .serve_with_incoming_shutdown(Incoming::new(grpc, tls, config.connections()), end);
         let served = tokio::select! {
             served = serving => served,
             () = overdue(&closing) => {
@@ -252,6 +256,8 @@ fn transport(
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(CALLS_OF_CONNECTION_MAX)
+        .http2_max_header_list_size(METADATA_LEN_MAX)
         .trace_fn(|request| {
             let span = tracing::info_span!("grpc", path = request.uri().path());
             if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {

@@ -4,12 +4,14 @@
 //! It must know neither what is sent nor who may send it.
 
 mod client;
+mod guard;
 mod halves;
 mod incoming;
 mod server;
 mod stream;
 
 pub use client::{ClientTlsConfig, endpoint};
+pub use guard::{Bounds, Guarded, Peer};
 pub use halves::{ReadHalf, TlsReader, TlsWriter, WriteHalf};
 pub use incoming::Incoming;
 pub use server::{ServerTls, ServerTlsConfig};

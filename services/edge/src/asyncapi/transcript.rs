@@ -161,7 +161,8 @@ fn tell_all(tell: &mut dyn FnMut(&str, &Notice<'_>)) {
     let agents = [("web-1".to_owned(), AgentView { status: Some("active".into()), values })].into();
     tell("Measurements", &Notice::Metrics(&MetricsView { time: Some(AT), agents }));
     for reason in [LeavingReason::Drain, LeavingReason::Expiry] {
-        tell(reason.word(), &Notice::Leaving { reason, within: Duration::seconds(60) });
+        let retry_after_s = (reason == LeavingReason::Drain).then_some(2);
+        tell(reason.word(), &Notice::Leaving { reason, within: Duration::seconds(60), retry_after_s });
     }
     tell("Events behind", &Notice::Lagging(5000));
 }

@@ -57,6 +57,8 @@ pub enum Notice<'a> {
         reason: LeavingReason,
         /// In how long.
         within: Duration,
+        /// How long after it the client had better come back, in seconds.
+        retry_after_s: Option<u64>,
     },
     /// Asks for a sign of life.
     Ping,

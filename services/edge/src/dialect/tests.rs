@@ -129,7 +129,8 @@ fn tell_all(mut tell: impl FnMut(&str, Notice<'_>)) {
     tell("allowance nearly used", Notice::Usage { usage, refused: false, id: None });
     tell("allowance used", Notice::Usage { usage, refused: true, id: Some("x") });
     for reason in [LeavingReason::Drain, LeavingReason::Expiry] {
-        tell("leaving", Notice::Leaving { reason, within: Duration::seconds(60) });
+        let retry_after_s = (reason == LeavingReason::Drain).then_some(2);
+        tell("leaving", Notice::Leaving { reason, within: Duration::seconds(60), retry_after_s });
     }
     tell("ping", Notice::Ping);
     tell("pong", Notice::Pong(Duration::seconds(780)));

@@ -35,6 +35,8 @@ pub(super) struct Keeper {
     calls: FuturesUnordered<BoxFuture<'static, Called>>,
     /// The state service does not know this edge, or what it holds.
     is_unknown: bool,
+    /// Numbers the calls, so that one that is late does not undo a newer one.
+    sequence: u64,
 }
 
 impl Keeper {
@@ -46,6 +48,7 @@ impl Keeper {
             places,
             calls: FuturesUnordered::new(),
             is_unknown: true,
+            sequence: 0,
         }
     }
 
@@ -58,7 +61,8 @@ impl Keeper {
                 && !self.is_unknown
                 && let Some(job) = self.next_job()
             {
-                self.calls.push(self.call(job));
+                let call = self.call(job);
+                self.calls.push(call);
             }
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -88,7 +92,8 @@ impl Keeper {
         if state.alone_since.is_some() { None } else { state.next_job() }
     }
 
-    fn call(&self, job: Job) -> BoxFuture<'static, Called> {
+    fn call(&mut self, job: Job) -> BoxFuture<'static, Called> {
+        self.sequence += 1;
         let request = v1::HoldPlacesRequest {
             edge_id: self.edge_id.clone(),
             tenant_id: job.key.tenant_id.clone(),
@@ -96,6 +101,7 @@ impl Keeper {
             subject: job.key.subject.clone(),
             held: job.held,
             max: job.max,
+            sequence: self.sequence,
         };
         let (mut client, request) = (self.client.clone(), self.credentials.sign(request));
         Box::pin(async move {

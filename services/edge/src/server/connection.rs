@@ -2,7 +2,13 @@
 //!
 //! It must know no dialect's messages.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -19,6 +25,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     handshake,
     origin::{self, ClientAddress},
+    pace::{Handshake, Handshakes, Pace},
+    refusal::{self, Refusals},
     routes::{ABOUT, Site, Target},
 };
 use crate::{
@@ -46,6 +54,9 @@ pub(super) struct Door {
     pub(super) origins: Arc<[String]>,
     pub(super) client_address: ClientAddress,
     pub(super) places: Arc<Semaphore>,
+    pub(super) pace: Pace,
+    pub(super) handshakes: Handshakes,
+    pub(super) refusals: Refusals,
     /// What connections are encrypted with.
     pub(super) tls: Option<ServerTls>,
     /// How long an HTTP connection lasts: a client that asks and does not read holds no place for ever.
@@ -62,14 +73,20 @@ struct Visit {
     peer: SocketAddr,
     /// Held to the end of the connection, whatever it becomes.
     place: Arc<OwnedSemaphorePermit>,
+    /// Held until the first request has come.
+    handshake: Mutex<Option<Handshake>>,
 }
 
 impl Door {
-    /// Takes connections in until the drain.
+    /// Takes connections in at its pace until the drain; those that come faster wait in the listener's queue.
     pub(super) async fn take_in(self, site: Site, listener: TcpListener) {
+        let next = async || {
+            self.pace.turn().await;
+            listener.accept().await
+        };
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = next() => accepted,
                 () = self.drain.cancelled() => return,
             };
             match accepted {
@@ -86,22 +103,36 @@ impl Door {
 
     fn admit(&self, site: Site, stream: TcpStream, peer: SocketAddr) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            metrics::counter!("signalbox_edge_full_total").increment(1);
-            tracing::warn!(%peer, "a connection was dropped: the edge has as many as it may have");
-            return;
+            return self.turn_away(stream, peer, "connections");
+        };
+        let address = peer.ip().to_canonical();
+        let Some(handshake) = self.handshakes.begin(address, self.client_address.trusts(address)) else {
+            return self.turn_away(stream, peer, "handshakes");
         };
         // Frames are whole when they are written; waiting for more would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             return;
         }
-        let visit = Visit { site, peer, place: Arc::new(place) };
+        let visit = Visit { site, peer, place: Arc::new(place), handshake: Mutex::new(Some(handshake)) };
         let door = self.clone();
         self.sessions.spawn(async move {
             if let Some(stream) = door.secure(&visit, stream).await {
                 door.serve(visit, stream).await;
             }
         });
+    }
+
+    /// There are as many as there may be of something. To say so on an encrypted connection would be the work that
+    /// is to be spared.
+    fn turn_away(&self, stream: TcpStream, peer: SocketAddr, of: &'static str) {
+        metrics::counter!("signalbox_edge_turned_away_total", "of" => of).increment(1);
+        tracing::debug!(%peer, of, "a connection was turned away: there are as many as there may be");
+        if self.tls.is_none()
+            && let Some(told) = self.refusals.tell(stream)
+        {
+            self.sessions.spawn(told);
+        }
     }
 
     /// Encrypts the connection where there is a certificate. Its place is held already: who dawdles here counts.
@@ -154,6 +185,7 @@ impl Door {
     }
 
     fn answer(&self, visit: &Visit, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        drop(visit.handshake.lock().unwrap_or_else(PoisonError::into_inner).take());
         match visit.site.route(request.uri().path()) {
             Some(Target::Socket(dialect)) => {
                 let upgrade = hyper::upgrade::on(&mut request);
@@ -195,7 +227,9 @@ impl Door {
             return plain(StatusCode::FORBIDDEN, "this origin may not connect\n");
         }
         if self.drain.is_cancelled() {
-            return plain(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n");
+            let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping\n");
+            refusal::put_retry_after(response.headers_mut());
+            return response;
         }
         let (arrival, address) =
             (handshake::arrival(&parts), self.client_address.of(visit.peer, &parts.headers));

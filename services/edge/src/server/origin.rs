@@ -50,7 +50,8 @@ impl ClientAddress {
         address
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether this is a proxy whose word is believed.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

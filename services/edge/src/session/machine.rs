@@ -21,6 +21,7 @@ use super::{
     credentials::Arrival,
     inbound::{Drain, Inbound, Reader},
     keep_alive::KeepAlive,
+    retry,
     subscriptions::Subscriptions,
     timers::{Timers, sleep_until},
     work::{Outcome, Teller},
@@ -275,7 +276,8 @@ impl Machine {
         let dialect = self.dialect.id();
         counter!("signalbox_edge_refused_total", "dialect" => dialect.name(), "code" => ending.code.word(dialect))
             .increment(1);
-        self.teller.tell(&Notice::Ending(ending));
+        let retry_after_s = ending.retry_after_s.map(retry::after);
+        self.teller.tell(&Notice::Ending(&Ending { retry_after_s, ..ending.clone() }));
         Break(Farewell::Close {
             code: ending.code.close_code(dialect),
             reason: ending.code.close_reason(dialect).to_owned(),

@@ -9,12 +9,16 @@ use super::{
     inbound::Drain,
     keep_alive::Due,
     machine::{Flow, Machine},
+    retry,
     timers::Timer,
 };
 use crate::{
     dialect::{Notice, code::CLOSE_GOING_AWAY, notice::LeavingReason},
     upstream::Health,
 };
+
+/// When a client of an edge that stops comes back, in seconds; up to half as much later.
+const RECONNECT_AFTER_S: u64 = 2;
 
 impl Machine {
     pub(super) fn on_time(&mut self) -> Flow {
@@ -32,7 +36,7 @@ impl Machine {
             Timer::ExpiryWarning => {
                 let expires_at = self.admitted.as_ref().and_then(|a| a.user.principal.expires_at);
                 let within = expires_at.map(|at| at - signalbox_telemetry::now()).unwrap_or_default();
-                self.teller.tell(&Notice::Leaving { reason: LeavingReason::Expiry, within });
+                self.teller.tell(&Notice::Leaving { reason: LeavingReason::Expiry, within, retry_after_s: None });
             }
             Timer::KeepAlive => return self.on_keep_alive(),
             Timer::Metrics | Timer::Status => self.read_roster(timer),
@@ -71,7 +75,8 @@ impl Machine {
         let wait = window.mul_f64(rand::random());
         if self.admitted.is_some() {
             let within = wait.try_into().unwrap_or_default();
-            self.teller.tell(&Notice::Leaving { reason: LeavingReason::Drain, within });
+            let retry_after_s = Some(retry::after(RECONNECT_AFTER_S));
+            self.teller.tell(&Notice::Leaving { reason: LeavingReason::Drain, within, retry_after_s });
         }
         self.timers.set(Timer::Leave, Instant::now() + wait);
         Continue(())

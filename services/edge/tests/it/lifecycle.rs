@@ -68,6 +68,7 @@ async fn an_edge_that_stops_warns_and_closes_everybody() {
     edge.shut_down();
     let warning = freeagentics.expect("disconnect_warning").await;
     assert_eq!(warning["data"]["reason"], "server_shutdown");
+    assert!((2..=3).contains(&warning["data"]["retry_after"].as_u64().unwrap()), "{warning}");
     for client in [&mut freeagentics, &mut sentinelops, &mut waiting] {
         assert_eq!(client.closed().await, (1001, "the server is stopping".to_owned()));
         client.gone().await;

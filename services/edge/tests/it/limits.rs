@@ -62,7 +62,7 @@ async fn addresses_and_new_connections_are_limited_too() {
         Client::connect(&edge.url(&format!("/api/v1/ws?token={}", token("ann", Role::Viewer)))).await;
     let error = third.expect("connection_error").await;
     assert_eq!(error["data"]["error_code"], "RATE_LIMIT_EXCEEDED");
-    assert!((1..=60).contains(&error["data"]["retry_after"].as_u64().unwrap()));
+    assert!((1..=90).contains(&error["data"]["retry_after"].as_u64().unwrap()));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, may_call};
 use signalbox_telemetry::now;
+use signalbox_transport::Peer;
 use sqlx::PgPool;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
@@ -130,6 +131,11 @@ where
                 Ok(credential) => authenticator.check(credential).await,
                 Err(error) => Err(error),
             };
+            if checked.is_ok()
+                && let Some(peer) = request.extensions().get::<Peer>()
+            {
+                peer.is_known_now();
+            }
             match checked {
                 Ok(principal) if may_call(principal.role, request.uri().path()) => {
                     request.extensions_mut().insert(principal);

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use super::{Context, caller::Caller, convert};
 use crate::{
     domain::{Code, Error, check_plain, check_word},
-    store::places::{self, Held, Holder},
+    store::places::{self, Held, Holder, Wish},
 };
 
 /// Longest name of what is counted, in bytes.
@@ -38,7 +38,10 @@ impl PlaceService for Service {
             scope: asked.scope,
             subject: asked.subject,
         };
-        let outcome = places::hold(&self.0.pool, edge_id, &holder, held, i64::from(asked.max)).await;
+        let sequence = i64::try_from(asked.sequence)
+            .map_err(|_| Error::invalid("sequence", format!("sequence: expected at most {}", i64::MAX)))?;
+        let wish = Wish { held, held_max: i64::from(asked.max), sequence };
+        let outcome = places::hold(&self.0.pool, edge_id, &holder, wish).await;
         let (granted, total) = match outcome.map_err(Error::from)? {
             Held::Granted(total) => (true, total),
             Held::Refused(total) => (false, total),

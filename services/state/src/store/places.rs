@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
+/// How long a call may be on its way. Edges give up on one after a second, and the database on its statements.
+const CALL_LATE_MAX: Duration = Duration::from_secs(120);
 /// Most totals that one renewal tells.
 const TOTALS_MAX: i64 = 10_000;
 
@@ -17,12 +19,24 @@ pub(crate) struct Holder {
     pub(crate) subject: String,
 }
 
+/// What an edge says it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// So many places.
+    pub(crate) held: i32,
+    /// So many may be held by all edges together.
+    pub(crate) held_max: i64,
+    /// Number of the call; 0 where the edge numbers none.
+    pub(crate) sequence: i64,
+}
+
 /// What became of a wish for places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
     /// The edge holds what it asked for; so many are held by all.
     Granted(i64),
-    /// Together it would be too many; so many are held by all.
+    /// The edge holds what it held before: together it would be too many, or a later call was taken already. So
+    /// many are held by all.
     Refused(i64),
     /// The edge has no lease.
     UnknownEdge,
@@ -33,10 +47,10 @@ pub(crate) async fn hold(
     pool: &PgPool,
     edge_id: Uuid,
     holder: &Holder,
-    held: i32,
-    held_max: i64,
+    wish: Wish,
 ) -> Result<Held, sqlx::Error> {
     let Holder { tenant_id, scope, subject } = holder;
+    let Wish { held, held_max, sequence } = wish;
     let mut transaction = pool.begin().await?;
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('signalbox.places' || $1 || E'\\n' || $2 || E'\\n' || $3, 0))",
@@ -49,7 +63,8 @@ pub(crate) async fn hold(
     let row = sqlx::query!(
         r#"SELECT EXISTS (SELECT FROM edges WHERE edge_id = $4 AND expires_at > now()) AS "known!",
                   COALESCE(sum(held) FILTER (WHERE edge_id <> $4), 0)::bigint AS "others!",
-                  COALESCE(sum(held) FILTER (WHERE edge_id = $4), 0)::bigint AS "own!"
+                  COALESCE(sum(held) FILTER (WHERE edge_id = $4), 0)::bigint AS "own!",
+                  COALESCE(max(sequence) FILTER (WHERE edge_id = $4), 0) AS "last!"
            FROM edge_places JOIN edges USING (edge_id)
            WHERE tenant_id = $1 AND scope = $2 AND subject = $3 AND expires_at > now()"#,
         tenant_id,
@@ -62,33 +77,28 @@ pub(crate) async fn hold(
     if !row.known {
         return Ok(Held::UnknownEdge);
     }
+    if sequence > 0 && sequence <= row.last {
+        let total = row.others + row.own;
+        return Ok(if i64::from(held) == row.own { Held::Granted(total) } else { Held::Refused(total) });
+    }
     let total = row.others + i64::from(held);
     if i64::from(held) > row.own && total > held_max {
         return Ok(Held::Refused(row.others + row.own));
     }
-    if held == 0 {
-        sqlx::query!(
-            "DELETE FROM edge_places WHERE tenant_id = $1 AND scope = $2 AND subject = $3 AND edge_id = $4",
-            tenant_id,
-            scope,
-            subject,
-            edge_id,
-        )
-        .execute(&mut *transaction)
-        .await?;
-    } else {
-        sqlx::query!(
-            "INSERT INTO edge_places (tenant_id, scope, subject, edge_id, held) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant_id, scope, subject, edge_id) DO UPDATE SET held = EXCLUDED.held",
-            tenant_id,
-            scope,
-            subject,
-            edge_id,
-            held,
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
+    sqlx::query!(
+        "INSERT INTO edge_places (tenant_id, scope, subject, edge_id, held, sequence, told_at)
+         VALUES ($1, $2, $3, $4, $5, $6, now())
+         ON CONFLICT (tenant_id, scope, subject, edge_id) DO UPDATE SET
+             held = EXCLUDED.held, sequence = EXCLUDED.sequence, told_at = EXCLUDED.told_at",
+        tenant_id,
+        scope,
+        subject,
+        edge_id,
+        held,
+        sequence.max(row.last),
+    )
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(Held::Granted(total))
 }
@@ -128,7 +138,8 @@ pub(crate) async fn shared(pool: &PgPool, edge_id: Uuid) -> Result<Vec<(Holder, 
            FROM edge_places JOIN edges USING (edge_id)
            WHERE expires_at > now()
              AND (tenant_id, scope, subject) IN (
-                 SELECT tenant_id, scope, subject FROM edge_places WHERE edge_id = $1)
+                 SELECT tenant_id, scope, subject FROM edge_places WHERE edge_id = $1 AND held > 0)
+             AND held > 0
            GROUP BY tenant_id, scope, subject
            HAVING count(*) > 1
            LIMIT $2"#,
@@ -149,8 +160,15 @@ pub(crate) async fn release(executor: impl PgExecutor<'_>, edge_id: Uuid) -> Res
     Ok(())
 }
 
-/// Gives back the places of edges that were not heard of.
+/// Gives back the places of edges that were not heard of, and forgets who holds nothing.
 pub(crate) async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM edges WHERE expires_at < now()").execute(pool).await?;
+    let late_s = CALL_LATE_MAX.as_secs_f64();
+    sqlx::query!(
+        "DELETE FROM edge_places WHERE held = 0 AND told_at < now() - make_interval(secs => $1)",
+        late_s,
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }

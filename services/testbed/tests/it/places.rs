@@ -30,6 +30,16 @@ impl Edge {
     }
 
     async fn hold(&self, subject: &str, held: u32, max: u32) -> Result<(bool, u32), tonic::Status> {
+        self.hold_as(subject, held, max, 0).await
+    }
+
+    async fn hold_as(
+        &self,
+        subject: &str,
+        held: u32,
+        max: u32,
+        sequence: u64,
+    ) -> Result<(bool, u32), tonic::Status> {
         let request = v1::HoldPlacesRequest {
             edge_id: self.edge_id.clone(),
             tenant_id: "acme".into(),
@@ -37,6 +47,7 @@ impl Edge {
             subject: subject.into(),
             held,
             max,
+            sequence,
         };
         let answer = self.client.places().hold_places(request).await?.into_inner();
         Ok((answer.granted, answer.total))
@@ -81,6 +92,21 @@ async fn the_last_place_is_given_once() {
     }
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_late_does_not_undo_a_newer_one() {
+    let state = State::start(&database().await).await;
+    let (a, b) = (Edge::known(&state).await, Edge::known(&state).await);
+    assert_eq!(a.hold_as("ann", 3, 5, 2).await.unwrap(), (true, 3));
+    assert_eq!(a.hold_as("ann", 1, 5, 1).await.unwrap(), (false, 3), "the earlier call comes later");
+    assert_eq!(a.hold_as("ann", 3, 5, 2).await.unwrap(), (true, 3), "the same call comes twice");
+    assert_eq!(b.hold_as("ann", 1, 5, 1).await.unwrap(), (true, 4), "each edge has numbers of its own");
+    assert_eq!(a.hold_as("ann", 0, 5, 5).await.unwrap(), (true, 1));
+    assert_eq!(a.hold_as("ann", 4, 9, 4).await.unwrap(), (false, 1), "what was given back stays given back");
+    assert!(a.renew(60_000).await.totals.is_empty(), "who holds nothing shares with nobody");
+    assert_eq!(a.hold_as("ann", 4, 5, 6).await.unwrap(), (true, 5));
+    state.stop().await;
 }
 
 #[tokio::test]

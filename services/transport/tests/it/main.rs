@@ -2,9 +2,9 @@
 
 mod authority;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
-use signalbox_transport::{Error, Incoming, ServerTls, ServerTlsConfig};
+use signalbox_transport::{Bounds, Error, Incoming, ServerTls, ServerTlsConfig};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -12,6 +12,7 @@ use tokio::{
 };
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected as _;
 
 use authority::Authority;
 
@@ -23,7 +24,8 @@ async fn echo(config: &ServerTlsConfig) -> (SocketAddr, ServerTls) {
     let tls = ServerTls::load(config, &["h2"]).expect("the files are good").expect("there is a certificate");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a listening socket has an address");
-    let mut incoming = Incoming::new(listener, Some(tls.clone()));
+    let bounds = Bounds { connections_max: 1000, stranger_timeout: LONG };
+    let mut incoming = Incoming::new(listener, Some(tls.clone()), bounds);
     tokio::spawn(async move {
         while let Some(Ok(stream)) = incoming.next().await {
             tokio::spawn(async move {
@@ -50,6 +52,32 @@ async fn what_is_sent_is_encrypted_and_a_dawdler_holds_up_nobody() {
     let mut rest = Vec::new();
     let _ = timeout(LONG, garbler.read_to_end(&mut rest)).await.unwrap();
     assert!(!rest.windows(4).any(|part| part == b"HTTP"), "nothing is answered in plaintext");
+}
+
+#[tokio::test]
+async fn whoever_stays_astranger_is_cut_off_and_leaves_its_place() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a listening socket has an address");
+    let bounds = Bounds { connections_max: 2, stranger_timeout: Duration::from_millis(300) };
+    let mut incoming = Incoming::new(listener, None, bounds);
+    let mut known = TcpStream::connect(address).await.unwrap();
+    let mut on_known = incoming.next().await.unwrap().unwrap();
+    on_known.connect_info().is_known_now();
+    let stranger = TcpStream::connect(address).await.unwrap();
+    let mut onstranger = incoming.next().await.unwrap().unwrap();
+    assert_eq!(onstranger.connect_info().address(), Some(stranger.local_addr().unwrap()));
+
+    let mut too_many = TcpStream::connect(address).await.unwrap();
+    assert_eq!(timeout(LONG, too_many.read_u8()).await.unwrap().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    let cut_off = timeout(LONG, onstranger.read_u8()).await.unwrap().unwrap_err();
+    assert_eq!(cut_off.kind(), ErrorKind::TimedOut);
+    drop(onstranger);
+    let mut next = TcpStream::connect(address).await.unwrap();
+    let _on_next = timeout(LONG, incoming.next()).await.unwrap().unwrap().unwrap();
+    next.write_all(b"x").await.unwrap();
+
+    known.write_all(b"y").await.unwrap();
+    assert_eq!(timeout(LONG, on_known.read_u8()).await.unwrap().unwrap(), b'y', "whoever is known stays");
 }
 
 #[tokio::test]

@@ -110,7 +110,11 @@ pub(super) fn notice(notice: &Notice<'_>, now: OffsetDateTime) -> Option<String>
         Notice::Refused(refusal) => refused(refusal),
         Notice::Usage { usage, refused, .. } => ("rate_limit_warning", allowance(usage, *refused)),
         Notice::Ending(ending) => ("connection_error", ending_data(ending)),
-        Notice::Leaving { reason, within } => ("disconnect_warning", leaving(*reason, *within)),
+        Notice::Leaving { reason, within, retry_after_s } => {
+            let mut data = leaving(*reason, *within);
+            set(&mut data, "retry_after", *retry_after_s);
+            ("disconnect_warning", data)
+        }
         Notice::Pong(lived) => {
             ("pong", json!({"server_time": Stamp(now), "connection_duration": lived.whole_seconds()}))
         }

@@ -21,10 +21,14 @@ use crate::{
 
 /// What each edge has told, by holder.
 type Edges = HashMap<String, HashMap<(String, String, String), u32>>;
+/// By edge and user.
+type Numbers = HashMap<(String, String), u64>;
 
 #[derive(Clone, Default)]
 struct Counter {
     edges: Arc<Mutex<Edges>>,
+    /// Number of the last call of each edge about each holder.
+    numbers: Arc<Mutex<Numbers>>,
     down: Arc<Mutex<bool>>,
 }
 
@@ -46,6 +50,9 @@ impl PlaceService for Counter {
     ) -> Result<Response<v1::HoldPlacesResponse>, Status> {
         self.check()?;
         let asked = request.into_inner();
+        let whose = (asked.edge_id.clone(), asked.subject.clone());
+        let before = self.numbers.lock().unwrap().insert(whose, asked.sequence);
+        assert!(before.unwrap_or_default() < asked.sequence, "each call has a higher number");
         let key = (asked.tenant_id, asked.scope, asked.subject);
         let mut edges = self.edges.lock().unwrap();
         let others: u32 = edges
