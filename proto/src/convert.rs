@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
-use crate::v1::{AgentStatus, Connectivity, Cursor, ExecutionState, Role};
+use crate::v1::{AgentStatus, Connectivity, Cursor, ExecutionState, Health, Role};
 
 /// Converts to the wire's timestamp. Exact to the nanosecond.
 #[must_use]
@@ -90,6 +90,13 @@ words!(Connectivity {
     Connected => "connected",
     Disconnected => "disconnected",
     Lost => "lost",
+});
+
+words!(Health {
+    Unspecified => "unspecified",
+    Healthy => "healthy",
+    Degraded => "degraded",
+    Down => "down",
 });
 
 words!(ExecutionState {

@@ -8,6 +8,7 @@ mod error;
 mod resources;
 mod rows;
 mod shape;
+mod system;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tonic::{
 
 pub use error::CallError;
 pub use rows::{AGENT, Row, Rows};
+pub use system::SystemSummary;
 
 use crate::dialect::request::Page;
 use v1::{

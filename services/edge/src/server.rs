@@ -145,6 +145,7 @@ impl Server {
             refusals: Refusals::default(),
             tls,
             sessions: sessions.clone(),
+            handshake_timeout: config.timing().handshake,
             http_life: config.timing().http_life,
             drain: drain.clone(),
             cut: stop.clone(),

@@ -8,8 +8,10 @@ mod api_keys;
 mod changes;
 mod course;
 mod credentials;
+mod health;
 mod inbound;
 mod keep_alive;
+mod latest;
 mod machine;
 mod measurements;
 mod requests;
@@ -27,6 +29,7 @@ mod work;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use signalbox_identity::Keys;
 use signalbox_transport::Stream;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +62,8 @@ pub struct Timing {
     pub status: Duration,
     /// How long the client's answer to a close frame is waited for.
     pub close_linger: Duration,
+    /// How long a connection's encryption may take, and after that the head of a request.
+    pub handshake: Duration,
     /// How long an HTTP connection lasts that has not become a WebSocket.
     pub http_life: Duration,
     /// Over how long the closes of all connections are spread when the server stops.
@@ -74,6 +79,7 @@ impl Default for Timing {
             metrics: Duration::from_secs(5),
             status: Duration::from_secs(30),
             close_linger: Duration::from_secs(3),
+            handshake: Duration::from_secs(10),
             http_life: Duration::from_secs(300),
             drain_window: Duration::from_secs(10),
         }
@@ -181,6 +187,13 @@ impl Shared {
             frames: measurements::SharedFrames::default(),
             drain,
         }
+    }
+
+    /// A health report of a tenant, of what was last read.
+    fn health(&self, tenant_id: &str, is_lost: bool) -> Map<String, Value> {
+        let board = self.feeds.metrics(tenant_id).latest();
+        let (roster, system) = (self.rosters.agents(tenant_id), self.rosters.system(tenant_id));
+        health::report(&board, &roster, system.as_deref(), is_lost)
     }
 
     /// Limits of a dialect, for what is needed before the tenant is known.

@@ -75,7 +75,10 @@ async fn accept(
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             // Said once, for whoever takes all places does so again and again.
             if !std::mem::replace(&mut is_full, true) {
-                tracing::warn!(bounds.connections_max, "connections are cut off: there are as many as may be");
+                tracing::warn!(
+                    bounds.connections_max,
+                    "connections are cut off: there are as many as may be"
+                );
             }
             continue;
         };

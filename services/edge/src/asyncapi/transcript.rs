@@ -153,7 +153,9 @@ fn tell_all(tell: &mut dyn FnMut(&str, &Notice<'_>)) {
     tell("Pong", &Notice::Pong(Duration::seconds(780)));
     tell("State service lost", &Notice::Health { degraded: true });
     tell("State service back", &Notice::Health { degraded: false });
-    let status = object(&json!({"agents": {"web-1": {"status": "active"}}, "health": "healthy"}));
+    let status = object(&json!({
+        "agents": {"web-1": {"status": "active"}}, "components": {"database": "healthy"}, "health": "healthy",
+    }));
     tell("Health", &Notice::SystemStatus(&status));
     let configured = Configured { metrics_interval_ms: 5000, buffer_size: 100, compression: false };
     tell("Configured", &Notice::Configured(configured));

@@ -35,8 +35,6 @@ use crate::{
     upstream::Health,
 };
 
-/// How long the head of a request may take.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes of a request's head; hyper's least is 8 KiB.
 const HEAD_LEN_MAX: usize = 16 * 1024;
 /// Most header lines of a request.
@@ -59,6 +57,8 @@ pub(super) struct Door {
     pub(super) refusals: Refusals,
     /// What connections are encrypted with.
     pub(super) tls: Option<ServerTls>,
+    /// How long its encryption may take, and after that the head of a request.
+    pub(super) handshake_timeout: Duration,
     /// How long an HTTP connection lasts: a client that asks and does not read holds no place for ever.
     pub(super) http_life: Duration,
     pub(super) sessions: TaskTracker,
@@ -139,7 +139,9 @@ impl Door {
     async fn secure(&self, visit: &Visit, stream: TcpStream) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Stream::Plain(stream)) };
         let secured = tokio::select! {
-            secured = tls.accept(stream) => secured,
+            secured = tokio::time::timeout(self.handshake_timeout, tls.accept(stream)) => {
+                secured.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
             () = self.drain.cancelled() => return None,
         };
         if let Err(error) = &secured {
@@ -152,6 +154,7 @@ impl Door {
     async fn serve(self, visit: Visit, stream: Stream) {
         let peer = visit.peer;
         let (drain, cut, http_life) = (self.drain.clone(), self.cut.clone(), self.http_life);
+        let handshake_timeout = self.handshake_timeout;
         let (door, visit) = (Arc::new(self), Arc::new(visit));
         let service = service_fn(move |request| {
             let (door, visit) = (Arc::clone(&door), Arc::clone(&visit));
@@ -159,7 +162,7 @@ impl Door {
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(HEADER_READ_TIMEOUT)
+            .header_read_timeout(handshake_timeout)
             .max_buf_size(HEAD_LEN_MAX)
             .max_headers(HEADERS_MAX);
         let mut connection =

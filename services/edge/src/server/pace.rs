@@ -119,7 +119,11 @@ mod tests {
         let pace = Pace::new(100);
         let (interval, now) = (pace.interval.unwrap(), Instant::now() + Duration::from_secs(60));
         let turns: Vec<_> = (0..20).map(|_| pace.next(interval, now)).collect();
-        assert_eq!(turns.iter().filter(|turn| **turn <= now).count(), 11, "a tenth of a second, and this one");
+        assert_eq!(
+            turns.iter().filter(|turn| **turn <= now).count(),
+            11,
+            "a tenth of a second, and this one"
+        );
         assert_eq!(turns[19], now + Duration::from_millis(90));
         assert!(Pace::new(0).interval.is_none());
     }

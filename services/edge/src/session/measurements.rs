@@ -1,5 +1,5 @@
-//! `metrics_update`s and health reports: views of the latest measurements, encoded once for all connections
-//! that watch the same agents.
+//! `metrics_update`s: views of the latest measurements, encoded once for all connections that watch the same
+//! agents.
 //!
 //! It must know no connection.
 
@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
 use signalbox_proto::to_time;
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -19,7 +18,6 @@ use crate::{
     dialect::{
         Dialect, DialectId, Notice,
         notice::{AgentView, MetricsView},
-        stamp::Stamp,
     },
     feed::Board,
     frame::Frame,
@@ -30,8 +28,6 @@ use crate::{
 const SHARED_FOR: Duration = Duration::from_millis(250);
 /// From how many shared frames on those that are too old are dropped.
 const SWEEP_LEN: usize = 64;
-/// Most agents that one health report names.
-const REPORTED_MAX: usize = 1000;
 
 /// Frames that connections share. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +48,7 @@ impl SharedFrames {
         tenant_id: &str,
         scope: Scope,
         now: OffsetDateTime,
-        latest: impl FnOnce() -> (Arc<Board>, Roster),
+        latest: impl FnOnce() -> (Arc<Board>, Arc<Roster>),
     ) -> Option<Frame> {
         let key = Key { dialect: dialect.id(), tenant_id: tenant_id.to_owned(), scope };
         let at = Instant::now();
@@ -100,38 +96,6 @@ fn view(board: &Board, roster: &Roster, scope: &Scope) -> MetricsView {
     view
 }
 
-/// The health of the whole: `degraded` when the state service is lost or an agent is not well.
-pub(super) fn health(board: &Board, roster: &Roster, degraded: bool) -> Map<String, Value> {
-    let unwell = |status: &str, connectivity: &str| status == "failed" || connectivity == "lost";
-    let ill = roster.values().filter(|agent| unwell(agent.status, agent.connectivity)).count();
-    let mut agents = Map::new();
-    for agent in roster.values().take(REPORTED_MAX) {
-        let mut shown = Map::new();
-        shown.insert("status".into(), agent.status.into());
-        shown.insert("connectivity".into(), agent.connectivity.into());
-        if let Some(metrics) = board.agents.get(agent.agent_id.as_str()) {
-            if let Some(at) = metrics.time.as_ref().and_then(to_time) {
-                shown.insert("last_heartbeat".into(), Stamp(at).to_string().into());
-            }
-            if let Some(queue) =
-                metrics.values.get("queue_size").or_else(|| metrics.values.get("queue_length"))
-            {
-                shown.insert("queue_size".into(), (*queue).into());
-            }
-        }
-        agents.insert(agent.agent_id.clone(), Value::Object(shown));
-    }
-    let health = if degraded || ill > 0 { "degraded" } else { "healthy" };
-    Map::from_iter([
-        ("agents".to_owned(), Value::Object(agents)),
-        ("health".to_owned(), health.into()),
-        (
-            "summary".to_owned(),
-            json!({"agents": roster.len(), "unwell": ill, "state_service_reachable": !degraded}),
-        ),
-    ])
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -153,7 +117,7 @@ mod tests {
         Arc::new(Board { version: 1, agents: agents.collect() })
     }
 
-    fn roster(agents: &[(&str, &'static str)]) -> Roster {
+    fn roster(agents: &[(&str, &'static str)]) -> Arc<Roster> {
         let agents = agents.iter().map(|(id, status)| {
             ((*id).to_owned(), AgentSummary { agent_id: (*id).into(), status, connectivity: "connected" })
         });
@@ -173,13 +137,5 @@ mod tests {
         let other = frames.metrics(&*dialect, "dev", only_b, now, latest).unwrap();
         assert!(!String::from_utf8_lossy(other.as_bytes()).contains("\"a\""));
         assert!(frames.metrics(&*DialectId::Aisoc.dialect(), "dev", Scope::all(), now, latest).is_none());
-    }
-
-    #[test]
-    fn one_agent_that_is_not_well_degrades_the_whole() {
-        let board = board(&[]);
-        assert_eq!(health(&board, &roster(&[("a", "active")]), false)["health"], "healthy");
-        assert_eq!(health(&board, &roster(&[("a", "failed")]), false)["health"], "degraded");
-        assert_eq!(health(&board, &roster(&[("a", "active")]), true)["health"], "degraded");
     }
 }

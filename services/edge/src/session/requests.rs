@@ -175,7 +175,10 @@ impl Machine {
         let traceparent = String::new();
         let caller = Caller { credential: admitted.user.credential.clone(), traceparent };
         self.work.push(Box::pin(async move {
-            shared.rosters.fresh(&tenant_id, &shared.calls, &caller).await;
+            match timer {
+                Timer::Status => shared.rosters.read_all(&tenant_id, &shared.calls, &caller).await,
+                _ => shared.rosters.read_agents(&tenant_id, &shared.calls, &caller).await,
+            }
             Outcome::RosterRead(timer)
         }));
     }
@@ -206,7 +209,7 @@ impl Machine {
     fn send_metrics(&self, tenant_id: &str, scope: crate::interest::Scope) {
         let latest = || {
             let board = self.shared.feeds.metrics(tenant_id).latest();
-            (board, self.shared.rosters.latest(tenant_id))
+            (board, self.shared.rosters.agents(tenant_id))
         };
         let now = signalbox_telemetry::now();
         if let Some(frame) = self.shared.frames.metrics(&*self.dialect, tenant_id, scope, now, latest) {
@@ -215,9 +218,7 @@ impl Machine {
     }
 
     fn send_status(&self, tenant_id: &str) {
-        let board = self.shared.feeds.metrics(tenant_id).latest();
-        let roster = self.shared.rosters.latest(tenant_id);
-        let status = super::measurements::health(&board, &roster, self.is_degraded());
+        let status = self.shared.health(tenant_id, self.is_degraded());
         self.teller.tell(&Notice::SystemStatus(&status));
     }
 }

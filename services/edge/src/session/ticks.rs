@@ -36,7 +36,11 @@ impl Machine {
             Timer::ExpiryWarning => {
                 let expires_at = self.admitted.as_ref().and_then(|a| a.user.principal.expires_at);
                 let within = expires_at.map(|at| at - signalbox_telemetry::now()).unwrap_or_default();
-                self.teller.tell(&Notice::Leaving { reason: LeavingReason::Expiry, within, retry_after_s: None });
+                self.teller.tell(&Notice::Leaving {
+                    reason: LeavingReason::Expiry,
+                    within,
+                    retry_after_s: None,
+                });
             }
             Timer::KeepAlive => return self.on_keep_alive(),
             Timer::Metrics | Timer::Status => self.read_roster(timer),

@@ -14,7 +14,6 @@ use super::{
     changes::{Changed, LookedUp},
     course::{self, Course},
     credentials::User,
-    measurements,
     timers::Timer,
 };
 use crate::{
@@ -153,9 +152,8 @@ impl Task {
     }
 
     async fn system(&self, degraded: bool) -> Map<String, Value> {
-        let roster = self.shared.rosters.fresh(&self.tenant_id, &self.shared.calls, &self.caller).await;
-        let board = self.shared.feeds.metrics(&self.tenant_id).latest();
-        measurements::health(&board, &roster, degraded)
+        self.shared.rosters.read_all(&self.tenant_id, &self.shared.calls, &self.caller).await;
+        self.shared.health(&self.tenant_id, degraded)
     }
 
     /// Carries a command out; `follow` when its end at the agent is to be told too.

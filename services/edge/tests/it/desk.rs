@@ -15,7 +15,8 @@ use signalbox_identity::Principal;
 use signalbox_proto::v1::{
     self, access_service_server::AccessServiceServer, agent_service_server::AgentServiceServer,
     catalog_service_server::CatalogServiceServer, command_service_server::CommandServiceServer,
-    resource_service_server::ResourceServiceServer, watch_service_server::WatchServiceServer,
+    resource_service_server::ResourceServiceServer, system_service_server::SystemServiceServer,
+    watch_service_server::WatchServiceServer,
 };
 use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -79,6 +80,7 @@ impl Desk {
             .add_service(ResourceServiceServer::new(desk.clone()))
             .add_service(CatalogServiceServer::new(desk.clone()))
             .add_service(AccessServiceServer::new(desk.clone()))
+            .add_service(SystemServiceServer::new(desk.clone()))
             .serve_with_incoming_shutdown(
                 TcpListenerStream::new(listener),
                 desk.stop.clone().cancelled_owned(),

@@ -9,6 +9,8 @@ mod credentials;
 mod desk;
 mod documents;
 mod edge;
+mod hostile;
+mod hostile_texts;
 mod http;
 mod lifecycle;
 mod limits;

@@ -34,16 +34,19 @@ async fn the_health_of_the_whole_is_told_on_request_and_from_time_to_time() {
     let response = client.expect("response").await;
     assert_eq!(
         (&response["data"]["health"], &response["data"]["agents"]["web-1"]["status"]),
-        (&json!("healthy"), &json!("active"))
+        (&json!("degraded"), &json!("active"))
     );
+    let components = json!({"database": "healthy", "state_service": "healthy", "web": "degraded"});
+    assert_eq!(response["data"]["components"], components);
     client.send(&json!({"type": "subscribe", "data": {"events": ["system.status"]}})).await;
     client.expect("subscription.confirmed").await;
     for _ in 0..3 {
         let status = client.expect("event").await;
         assert_eq!(
             (&status["event"], &status["data"]["health"]),
-            (&json!("system.status"), &json!("healthy"))
+            (&json!("system.status"), &json!("degraded"))
         );
+        assert_eq!(status["data"]["components"], components);
     }
     client.send(&json!({"id": "u", "type": "unsubscribe", "data": {"events": ["system.*"]}})).await;
     client.find("subscription.confirmed").await;

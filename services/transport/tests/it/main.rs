@@ -68,7 +68,10 @@ async fn whoever_stays_astranger_is_cut_off_and_leaves_its_place() {
     assert_eq!(onstranger.connect_info().address(), Some(stranger.local_addr().unwrap()));
 
     let mut too_many = TcpStream::connect(address).await.unwrap();
-    assert_eq!(timeout(LONG, too_many.read_u8()).await.unwrap().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    assert_eq!(
+        timeout(LONG, too_many.read_u8()).await.unwrap().unwrap_err().kind(),
+        ErrorKind::UnexpectedEof
+    );
     let cut_off = timeout(LONG, onstranger.read_u8()).await.unwrap().unwrap_err();
     assert_eq!(cut_off.kind(), ErrorKind::TimedOut);
     drop(onstranger);

@@ -7,7 +7,7 @@ use serde_json::json;
 use signalbox_identity::Role;
 use signalbox_proto::v1::{
     self, access_service_server::AccessService, agent_service_server::AgentService,
-    command_service_server::CommandService,
+    command_service_server::CommandService, system_service_server::SystemService,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -197,6 +197,22 @@ impl AccessService for Desk {
             role: v1::Role::Viewer.into(),
             expires_at: None,
             ..Default::default()
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl SystemService for Desk {
+    async fn get_system_status(
+        &self,
+        request: Request<v1::GetSystemStatusRequest>,
+    ) -> Result<Response<v1::GetSystemStatusResponse>, Status> {
+        caller(&request)?;
+        let components = [("database", v1::Health::Healthy), ("web", v1::Health::Degraded)];
+        Ok(Response::new(v1::GetSystemStatusResponse {
+            health: v1::Health::Degraded.into(),
+            components: components.map(|(name, health)| (name.to_owned(), health.into())).into(),
+            ..v1::GetSystemStatusResponse::default()
         }))
     }
 }
