@@ -1,5 +1,7 @@
 //! The service as a whole: brought up in order, and stopped in the reverse order.
 
+mod patience;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
@@ -23,9 +25,8 @@ use crate::{
     system::Monitor,
     watch::Hub,
 };
+use patience::Patience;
 
-/// How often a database that cannot be reached at the start is tried.
-const DATABASE_RETRY: Duration = Duration::from_secs(1);
 /// How often idle connections are asked whether they live, and how long they may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,8 +109,9 @@ impl Server {
         let statement_timeout = Duration::from_secs(config.database_statement_timeout_s);
         let pool = store::pool(&config.database_url, config.database_connections, statement_timeout)
             .map_err(Error::DatabaseUrl)?;
-        wait_for(&pool, config.database_wait_s).await?;
-        store::migrate(&config.database_url).await?;
+        let patience = Patience::of_seconds(config.database_wait_s);
+        patience.answered(&pool).await?;
+        patience.until_done(|| async { Ok(store::migrate(&config.database_url).await?) }).await?;
         let grpc = listen(config.listen).await?;
         let metrics = listen(config.metrics_listen).await?;
         Ok(Self { config, keys, pool, tls, grpc, metrics })
@@ -162,7 +164,9 @@ impl Server {
             bell: bell.clone(),
             monitor: monitor.clone(),
         };
-        keeper.prepare().await.map_err(Error::Prepare)?;
+        Patience::of_seconds(config.database_wait_s)
+            .until_done(|| async { keeper.prepare().await.map_err(Error::Prepare) })
+            .await?;
         writers.spawn(hub.clone().run(stopped.clone()));
         writers.spawn(bus::run(pool.clone(), hub.clone(), bell, stopped.clone()));
         writers.spawn(board.clone().run(pool.clone(), replica_id, stopped.clone()));
@@ -292,23 +296,4 @@ async fn serve_metrics(listener: TcpListener, pool: PgPool, shutdown: Cancellati
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
-}
-
-/// Waits until the database answers, and says that it waits.
-async fn wait_for(pool: &PgPool, wait_s: u64) -> Result<(), Error> {
-    let mut waited_s = 0;
-    loop {
-        let asked = tokio::time::timeout(DATABASE_RETRY, pool.acquire()).await;
-        let source = match asked {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::PoolTimedOut,
-        };
-        if waited_s >= wait_s {
-            return Err(Error::DatabaseAway { waited_s, source });
-        }
-        tracing::info!(waited_s, wait_s, error = %source, "waiting for Postgres");
-        tokio::time::sleep(DATABASE_RETRY).await;
-        waited_s += 1;
-    }
 }
