@@ -74,7 +74,7 @@ impl Step {
 
     async fn run(self, layout: &Layout) -> Result<()> {
         match self {
-            Self::Generated => return docs::run(layout, true),
+            Self::Generated => return docs::run(layout, true).await,
             Self::Dashboard => return dashboard::test(layout).await,
             Self::Sql => return sqlx_metadata::run(layout, true).await,
             Self::Tests => return test::run(layout, &test::Options::ci()).await,

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use signalbox_settings::production::DEVELOPMENT_PREFIX;
 
 use crate::{
     console::{Step, note},
@@ -79,7 +80,7 @@ async fn with_postgres(
 ) -> Result<()> {
     let database_url =
         if options.fresh { postgres.reset_kept_database().await? } else { postgres.kept_database().await? };
-    let jwt_secret = private_file::secret(&dir.join("secret"))?;
+    let jwt_secret = private_file::secret(&dir.join("secret"), DEVELOPMENT_PREFIX)?;
     let plan = Plan { programs, addresses, database_url, jwt_secret, dir: dir.to_owned() };
     let mut house = House::new(plan).await?;
     let opened = interrupt::or(open(&mut house, options)).await;

@@ -5,6 +5,7 @@
 
 mod asyncapi;
 mod catalog;
+mod config;
 mod schemas;
 mod security;
 
@@ -16,16 +17,16 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{console::note, layout::Layout};
+use crate::{console::note, layout::Layout, programs::Programs};
 
 /// Generated files: the path from the workspace's root, and the text.
 pub(crate) type Files = BTreeMap<PathBuf, String>;
 
-/// What generates files. Another reference is another module here.
+/// What generates files by itself. Another reference is another module here.
 const GENERATORS: [fn() -> Result<Files>; 4] =
     [asyncapi::files, catalog::files, schemas::files, security::files];
 /// Directories in which every file is generated: one that nothing generates any more is removed.
-const DIRECTORIES: [&str; 2] = ["docs/asyncapi", "docs/schemas"];
+const DIRECTORIES: [&str; 3] = ["docs/asyncapi", "docs/config", "docs/schemas"];
 
 /// How the committed files differ from the generated ones.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -40,9 +41,10 @@ struct Difference {
 ///
 /// # Errors
 ///
-/// When a file cannot be read or written, or, with `check`, when one is not what would be generated.
-pub(crate) fn run(layout: &Layout, check: bool) -> Result<()> {
-    let mut files = Files::new();
+/// When the programs cannot be built, a file cannot be read or written, or, with `check`, when one is not what would be generated.
+pub(crate) async fn run(layout: &Layout, check: bool) -> Result<()> {
+    // These are asked of the programs, which alone know their command lines.
+    let mut files = config::files(&Programs::build(layout, false).await?).await?;
     for generate in GENERATORS {
         for (path, text) in generate()? {
             if let Some(twice) = files.insert(path.clone(), text) {

@@ -166,7 +166,7 @@ impl House {
             command.arg("--listen").arg(addresses.grpc.to_string());
             command.arg("--metrics-listen").arg(addresses.state_metrics.to_string());
             // The simulated fleet never tires: a week of it is enough to look at.
-            command.args(["--retention-age", "7d"]);
+            command.args(["--profile", "development", "--retention-age", "7d"]);
             command.env("SIGNALBOX_DATABASE_URL", database_url);
             command.env("SIGNALBOX_JWT_SECRET", jwt_secret);
         })

@@ -104,9 +104,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Generate the references in docs/ from the code: catalog.md, schemas/ and asyncapi/
+    /// Generate the references in docs/ from the code: catalog.md, security.md, schemas/, asyncapi/ and config/
     ///
-    /// Run it after changing what they are generated from, and commit them.
+    /// Builds the programs, which know their own settings. Run it after changing what they are generated from, and commit them.
     #[command(verbatim_doc_comment)]
     Docs {
         /// Change nothing; fail when a file is out of date
@@ -147,7 +147,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run(&layout).await,
         Command::Db(action) => db::run(&layout, action).await,
         Command::Sqlx { check } => sqlx_metadata::run(&layout, check).await,
-        Command::Docs { check } => docs::run(&layout, check),
+        Command::Docs { check } => docs::run(&layout, check).await,
         Command::DownloadPostgres => postgres::download(&layout).await,
     }
 }

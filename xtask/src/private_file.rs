@@ -31,19 +31,19 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<()> {
     write().with_context(|| format!("write {}", path.display()))
 }
 
-/// Reads a secret, or makes a random one and keeps it there.
+/// Reads a secret, or makes a random one that begins like this and keeps it there.
 ///
 /// # Errors
 ///
 /// When the file cannot be read or written, or the machine gives no randomness.
-pub(crate) fn secret(path: &Path) -> Result<String> {
+pub(crate) fn secret(path: &Path, prefix: &str) -> Result<String> {
     match std::fs::read_to_string(path) {
         Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().to_owned()),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     }
-    let secret = random_secret()?;
+    let secret = format!("{prefix}{}", random_secret()?);
     write(path, &secret)?;
     Ok(secret)
 }

@@ -1,15 +1,17 @@
 //! The command line of `signalbox-agent`.
 
+mod check;
 mod simulate;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use secrecy::SecretString;
 use signalbox_agent::{
     ClientTlsConfig, Config, ConfigError,
     supervisor::{ConfigDelivery, ProgramConfig, RestartPolicy},
 };
+use signalbox_settings::Program;
 use signalbox_telemetry::TelemetryConfig;
 
 pub(crate) use simulate::SimulateArgs;
@@ -21,8 +23,9 @@ Examples:
   signalbox-agent run --id job-7 --exit-with-program -- sh -c 'make nightly'
   signalbox-agent run --id web-1 --config-file /etc/web.json --state-dir /var/lib/web -- ./server
 
-The address of the server and the token of the role agent come from the environment:
+The address of the server and the token of the role agent come from the environment, or all of it from a file:
   export SIGNALBOX_GRPC_URL=http://127.0.0.1:50051 SIGNALBOX_TOKEN=…
+  signalbox-agent run --config /etc/signalbox/web-1.toml
 
 Commands it carries out: start, stop {graceful, timeout_ms}, restart {graceful, timeout_ms}, get_status, and \
 update_config {config} where --config-file or --config-env says how the program is given it.
@@ -30,7 +33,7 @@ update_config {config} where --config-file or --config-env says how the program 
 Exit codes:
   0    asked to stop by SIGTERM, SIGINT or SIGHUP; a second one kills the program at once
   1    refused by the server, or another session of the agent took over; the program is stopped first
-  2    the command line is wrong
+  2    the command line is wrong, or another setting; --check-config says so with 1
   with --exit-with-program the program's own; 128 plus the number of the signal that ended it; 127 when it \
 could not be started
 
@@ -61,8 +64,14 @@ pub(crate) enum Action {
     Guard,
 }
 
+/// The program: a file sets the arguments of `run`. Its variable is not the one in which supervised programs find
+/// their configuration.
+pub(crate) fn program() -> Program {
+    Program::new(Args::command()).scope("run", "SIGNALBOX_AGENT_CONFIG")
+}
+
 /// The arguments of `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RunArgs {
     /// Id of the agent: 1 to 128 characters of A-Z a-z 0-9 . _ : -, the first a letter or a digit.
     #[arg(long)]
@@ -129,18 +138,12 @@ pub(crate) struct RunArgs {
 const METRICS_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 impl RunArgs {
-    /// What the agent is, and what it runs; ends the process with an explanation when an argument is malformed.
-    pub(crate) fn into_configs_or_exit(self) -> (Config, ProgramConfig) {
-        let explain = |error| Args::command().error(ErrorKind::ValueValidation, error).exit();
-        self.into_configs().unwrap_or_else(explain)
-    }
-
     /// What the agent is, and what it runs.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] names the argument at fault.
-    fn into_configs(self) -> Result<(Config, ProgramConfig), ConfigError> {
+    pub(crate) fn into_configs(self) -> Result<(Config, ProgramConfig), ConfigError> {
         if self.metrics_interval < METRICS_INTERVAL_MIN {
             let given = format!("{} ms", self.metrics_interval.as_millis());
             return Err(ConfigError { field: "metrics-interval", expected: "at least 250ms", given });

@@ -7,6 +7,7 @@ use signalbox_agent::{
     Agent, Error,
     supervisor::{Exit, Supervisor},
 };
+use signalbox_settings::Warnings;
 use tokio_util::sync::CancellationToken;
 
 use crate::{args::RunArgs, signals::StopSignals};
@@ -20,10 +21,11 @@ enum End {
 
 /// Runs until a signal, the program or the server ends it. The program ends first, then what there is to report
 /// of it is sent, then the session ends.
-pub(crate) async fn run(args: RunArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: RunArgs, warnings: &Warnings) -> Result<ExitCode> {
     let telemetry = args.telemetry.clone();
-    let (config, mut program) = args.into_configs_or_exit();
+    let (config, mut program) = args.into_configs()?;
     let _telemetry = signalbox_telemetry::init("signalbox-agent", &telemetry)?;
+    warnings.log();
     let mut signals = StopSignals::listen().context("listen for signals")?;
     program.guard = Some(std::env::current_exe().context("find the agent's own program")?);
     let agent = Agent::open(config)?;

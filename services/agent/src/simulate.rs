@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use rand::RngExt as _;
 use signalbox_agent::Config;
+use signalbox_settings::Warnings;
 use tokio_util::sync::CancellationToken;
 
 use crate::{args::SimulateArgs, signals::StopSignals};
@@ -46,10 +47,11 @@ pub(crate) struct Setting {
 }
 
 /// Plays until a signal, or until the stories asked for are told.
-pub(crate) async fn run(args: SimulateArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: SimulateArgs, warnings: &Warnings) -> Result<ExitCode> {
     let telemetry = args.telemetry.clone();
-    let setting = args.into_setting_or_exit();
+    let setting = args.into_setting()?;
     let _telemetry = signalbox_telemetry::init("signalbox-agent", &telemetry)?;
+    warnings.log();
     let mut signals = StopSignals::listen().context("listen for signals")?;
     // Smaller than 2^53, so that every tool that reads the log's JSON has it right.
     let seed = setting.seed.unwrap_or_else(|| rand::rng().random_range(0..1 << 53));

@@ -16,7 +16,7 @@ use crate::{
             CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_NOT_UTF8, CLOSE_PROTOCOL, CLOSE_TOO_BIG, CLOSE_UNSUPPORTED,
         },
     },
-    limits::Profile,
+    limits::{Profile, SocketLimits},
 };
 use about::About;
 pub use transcript::{Shown, events, notices};
@@ -186,7 +186,7 @@ fn binding(about: &About) -> Value {
 
 fn limits(id: DialectId) -> Value {
     let of = |profile: Profile| {
-        let limits = profile.limits(id);
+        let limits = SocketLimits::of(profile, id);
         json!({
             "connections_per_user": limits.connections_per_user,
             "connections_per_ip": limits.connections_per_ip,

@@ -1,5 +1,7 @@
 //! The configuration of the edge: flags, each with its environment variable.
 
+mod check;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -35,7 +37,7 @@ pub struct Config {
     /// The state service.
     #[arg(long, env = "SIGNALBOX_GRPC_URL", default_value = "http://127.0.0.1:50051")]
     pub grpc_url: String,
-    /// Which limits hold, and how strict the edge is with strangers.
+    /// Which limits hold, and how strict the edge is: production refuses to start with what is not safe.
     #[arg(long, env = "SIGNALBOX_PROFILE", value_enum, default_value_t = Profile::Production)]
     pub profile: Profile,
     /// JSON file that changes limits: `{"all": {…}, "dialects": {"aisoc": {…}}, "tenants": {"acme": {…}}}` with

@@ -16,7 +16,8 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 
 pub use allowance::{Allowance, Verdict};
-pub use policy::{Policies, PolicyError, Profile, SocketLimits};
+pub use policy::{Policies, PolicyError, SocketLimits};
+pub use signalbox_settings::Profile;
 
 use crate::dialect::DialectId;
 use allowance::Window;
@@ -217,7 +218,7 @@ mod tests {
             connections_per_user: 2,
             connections_per_ip: 2,
             connections_per_minute: 4,
-            ..Profile::Production.limits(DialectId::FreeAgentics)
+            ..SocketLimits::of(Profile::Production, DialectId::FreeAgentics)
         }
     }
 

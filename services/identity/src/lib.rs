@@ -4,6 +4,7 @@
 //! It must know neither protocol nor storage: callers hand it the token's text and the time.
 
 mod api_key;
+mod check;
 mod issuer;
 mod principal;
 mod rules;

@@ -1,9 +1,12 @@
 //! The configuration of the state service: flags, each with its environment variable.
 
+mod check;
+
 use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
 use signalbox_identity::TokenConfig;
+use signalbox_settings::Profile;
 use signalbox_telemetry::TelemetryConfig;
 use signalbox_transport::{Bounds, ServerTlsConfig};
 
@@ -25,6 +28,9 @@ pub struct Config {
     /// Postgres, such as `postgres://user:password@host/database`. Its schema is brought up to date at the start.
     #[arg(long, env = "SIGNALBOX_DATABASE_URL", hide_env_values = true)]
     pub database_url: SecretString,
+    /// How strict the service is: production refuses to start with what is not safe.
+    #[arg(long, env = "SIGNALBOX_PROFILE", value_enum, default_value_t = Profile::Production)]
+    pub profile: Profile,
     /// Most connections to Postgres.
     #[arg(long, env = "SIGNALBOX_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(6..=1000))]
     pub database_connections: u32,
@@ -77,8 +83,8 @@ pub struct Config {
 const REPORTS_IN_FLIGHT_MAX: usize = 256;
 
 impl Config {
-    /// A configuration for a database and a secret, on free ports of the loopback interface, with the
-    /// defaults of the command line otherwise.
+    /// A configuration for a database and a secret, in the development profile on free ports of the loopback
+    /// interface, with the defaults of the command line otherwise.
     #[must_use]
     pub fn local(database_url: SecretString, token: TokenConfig) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -86,6 +92,7 @@ impl Config {
             listen: free,
             metrics_listen: free,
             database_url,
+            profile: Profile::Development,
             database_connections: 16,
             database_wait_s: 30,
             database_statement_timeout_s: 30,

@@ -5,6 +5,7 @@
 //! [`metrics_text`], spans go to an OTLP collector where one is configured. W3C trace context crosses
 //! every service as the text of its `traceparent` header, exported or not.
 
+mod check;
 mod clock;
 mod stop;
 mod traceparent;

@@ -3,6 +3,7 @@
 //!
 //! It must know neither what is sent nor who may send it.
 
+mod check;
 mod client;
 mod guard;
 mod halves;

@@ -9,6 +9,7 @@ mod watcher;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use signalbox_settings::production::DEVELOPMENT_PREFIX;
 
 use super::lock::Lock;
 use crate::{
@@ -48,7 +49,7 @@ async fn with_database(postgres: &Postgres, name: &str, dir: &Path, programs: Pr
         programs,
         addresses: Addresses::free()?,
         database_url,
-        jwt_secret: private_file::random_secret()?,
+        jwt_secret: format!("{DEVELOPMENT_PREFIX}{}", private_file::random_secret()?),
         dir: dir.to_owned(),
     };
     let mut house = House::new(plan).await?;

@@ -99,7 +99,7 @@ impl Cluster {
     pub(super) async fn start(&mut self, step: &Step) -> Result<Server> {
         let lock = std::fs::File::create(self.home.join("lock")).context("make the cluster's lock file")?;
         lock.lock().context("wait for the cluster's lock")?;
-        let password = private_file::secret(&self.home.join("password"))?;
+        let password = private_file::secret(&self.home.join("password"), "")?;
         self.owner.write_private(&self.home.join("password"), &password)?;
         if !self.data().join("PG_VERSION").exists() {
             step.detail("making a cluster");

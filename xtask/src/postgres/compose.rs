@@ -34,7 +34,7 @@ impl Compose {
         engine_answers().await?;
         let dir = layout.dev();
         std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-        let password = private_file::secret(&dir.join("compose-password"))?;
+        let password = private_file::secret(&dir.join("compose-password"), "")?;
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
         let port = port.context("find a free port on 127.0.0.1")?.port();
         let mut compose = Self { root: layout.root().to_owned(), password, port };

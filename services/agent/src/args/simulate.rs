@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use clap::{CommandFactory as _, error::ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use signalbox_agent::{ClientTlsConfig, Config, ConfigError};
+use signalbox_settings::{Check, Problem};
 use signalbox_telemetry::TelemetryConfig;
 
-use super::Args;
 use crate::simulate::{Credentials, STORIES_PER_MINUTE, Setting, Story};
 
 const EXAMPLES: &str = "\
@@ -23,7 +22,7 @@ It plays the agents detection-agent, analysis-agent, remediation-agent, inferenc
 survives a server that restarts, and ends on SIGTERM, SIGINT or SIGHUP.";
 
 /// The arguments of `simulate`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SimulateArgs {
     /// Stories that begin each minute: 0.1 to 6000. A story has about ten to thirty reports; its pace grows with
@@ -60,13 +59,12 @@ pub(crate) struct SimulateArgs {
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl SimulateArgs {
-    /// What to play; ends the process with an explanation when an argument is malformed.
-    pub(crate) fn into_setting_or_exit(self) -> Setting {
-        let explain = |error| Args::command().error(ErrorKind::ValueValidation, error).exit();
-        self.into_setting().unwrap_or_else(explain)
-    }
-
-    fn into_setting(self) -> Result<Setting, ConfigError> {
+    /// What to play.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the argument at fault.
+    pub(crate) fn into_setting(self) -> Result<Setting, ConfigError> {
         let agents = Config {
             grpc_urls: self.grpc_url,
             tls: self.tls,
@@ -88,6 +86,15 @@ impl SimulateArgs {
     }
 }
 
+impl Check for SimulateArgs {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.tls.problems();
+        problems.extend(self.telemetry.problems());
+        problems.extend(self.clone().into_setting().err().map(|error| Problem::named("id", &error)));
+        problems
+    }
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.1..=6000.0).contains(rate));
     rate.ok_or_else(|| "expected stories each minute, from 0.1 to 6000".to_owned())
@@ -98,7 +105,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::args::Action;
+    use crate::args::{Action, Args};
 
     fn setting(args: &[&str]) -> Setting {
         let common = ["signalbox-agent", "simulate", "--token", "t", "--grpc-url", "http://a:1"];

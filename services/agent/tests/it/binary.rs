@@ -138,10 +138,10 @@ async fn a_wrong_command_line_is_explained() {
         (
             &["--grpc-url", "ftp://h", "--", "true"],
             2,
-            "grpc_url: expected http://host:port or https://host:port, got \"ftp://h\"",
+            "grpc-url: expected http://host:port or https://host:port, got \"ftp://h\"",
         ),
         (&["--label", "x", "--", "true"], 2, "expected KEY=VALUE"),
-        (&[], 2, "PROGRAM"),
+        (&[], 2, "program: expected the PROGRAM behind --, or the key program, got nothing"),
     ];
     for (args, code, message) in cases {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox-agent"));

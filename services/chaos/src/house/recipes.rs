@@ -18,7 +18,8 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const LIMITS: &str = r#"{"all": {"connections_per_user": 1000, "connections_per_ip": 100000,
     "connections_per_minute": 100000, "messages_per_minute": 100000}}"#;
 /// Short, so that a short run sees leases end and sessions be given up.
-const STATE_SETTINGS: [(&str, &str); 7] = [
+const STATE_SETTINGS: [(&str, &str); 8] = [
+    ("SIGNALBOX_PROFILE", "development"),
     ("SIGNALBOX_HEARTBEAT_INTERVAL_MS", "1000"),
     ("SIGNALBOX_ADOPT_AFTER_S", "3"),
     ("SIGNALBOX_DRAIN_WINDOW_MS", "500"),

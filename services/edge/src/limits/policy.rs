@@ -3,18 +3,9 @@
 use std::{collections::HashMap, path::Path};
 
 use serde::Deserialize;
+use signalbox_settings::Profile;
 
 use crate::dialect::DialectId;
-
-/// Which limits hold, and how strict the edge is with strangers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Profile {
-    /// For a developer's machine: wider limits, any origin, log lines without a credential.
-    Development,
-    /// For everywhere else.
-    #[default]
-    Production,
-}
 
 /// What one API allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +24,12 @@ pub struct SocketLimits {
     pub message_len_max: usize,
 }
 
-impl Profile {
-    /// What the API allows in this profile.
+impl SocketLimits {
+    /// What an API allows in a profile.
     #[must_use]
-    pub const fn limits(self, dialect: DialectId) -> SocketLimits {
-        match self {
-            Self::Production => SocketLimits {
+    pub const fn of(profile: Profile, dialect: DialectId) -> Self {
+        match profile {
+            Profile::Production => Self {
                 connections_per_user: 5,
                 connections_per_ip: 20,
                 connections_per_minute: 10,
@@ -46,7 +37,7 @@ impl Profile {
                 subscriptions: if matches!(dialect, DialectId::FreeAgentics) { 20 } else { 50 },
                 message_len_max: 64 * 1024,
             },
-            Self::Development => SocketLimits {
+            Profile::Development => Self {
                 connections_per_user: 10,
                 connections_per_ip: 50,
                 connections_per_minute: 60,
@@ -157,7 +148,7 @@ impl Policies {
     /// What holds for a dialect, before it is known who connects.
     #[must_use]
     pub fn of_dialect(&self, dialect: DialectId) -> SocketLimits {
-        let mut limits = self.profile.limits(dialect);
+        let mut limits = SocketLimits::of(self.profile, dialect);
         self.changes.all.apply(&mut limits);
         if let Some(change) = self.changes.dialects.get(dialect.name()) {
             change.apply(&mut limits);

@@ -1,0 +1,21 @@
+//! What can be said of telemetry before it is set up.
+
+use signalbox_settings::{Check, Problem};
+use tracing_subscriber::EnvFilter;
+
+use crate::{Error, TelemetryConfig};
+
+impl Check for TelemetryConfig {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Err(source) = EnvFilter::try_new(&self.log) {
+            problems.push(Problem::of("log", &Error::Filter { filter: self.log.clone(), source }));
+        }
+        let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if let Some(endpoint) = self.otlp_endpoint.as_deref().filter(|url| !url.is_empty() && !is_url(url)) {
+            let told = format!("expected http://host:port or https://host:port, got {endpoint:?}");
+            problems.push(Problem::new("otlp-endpoint", told));
+        }
+        problems
+    }
+}
