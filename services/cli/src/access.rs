@@ -78,6 +78,8 @@ pub(crate) async fn whoami(client: &Client, output: &mut Output) -> Result<(), E
         tenant_id: &'a str,
         role: &'a str,
         expires_at: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        profile: Option<&'a str>,
     }
     let who = client
         .call("ask whose token this is", client.access().authenticate(AuthenticateRequest::default()))
@@ -88,6 +90,7 @@ pub(crate) async fn whoami(client: &Client, output: &mut Output) -> Result<(), E
             tenant_id: &who.tenant_id,
             role: who.role().word(),
             expires_at: rfc3339(who.expires_at.as_ref()),
+            profile: client.profile(),
         });
     }
     let mut table = bare_table();
@@ -100,6 +103,9 @@ pub(crate) async fn whoami(client: &Client, output: &mut Output) -> Result<(), E
     let expires = who.expires_at.as_ref().map_or_else(|| "never".into(), |at| relative(Some(at), now()));
     row("expires", expires);
     row("server", plain(client.url()).into_owned());
+    if let Some(profile) = client.profile() {
+        row("profile", profile.into());
+    }
     output.table(table)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod catalog;
 pub(crate) mod command;
 pub(crate) mod events;
 pub(crate) mod keys;
+pub(crate) mod login;
 pub(crate) mod resource;
 pub(crate) mod token;
 pub(crate) mod value;
@@ -38,13 +39,16 @@ pub(crate) struct GlobalArgs {
     /// Write no colours, not even to a terminal.
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
-    /// Where the state service is: http://host:port or https://host:port.
+    /// The profile that says what is not given: of those that `login` keeps, the one of this name.
+    #[arg(long, global = true, env = "SIGNALBOX_CLI_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Where the state service is: http://host:port or https://host:port; else the profile says it, and without one it
+    /// is http://127.0.0.1:50051.
     #[arg(long, global = true, env = "SIGNALBOX_GRPC_URL", hide_env_values = true, value_name = "URL")]
-    #[arg(default_value = "http://127.0.0.1:50051")]
-    pub(crate) grpc_url: String,
+    pub(crate) grpc_url: Option<String>,
     #[command(flatten)]
     pub(crate) tls: ClientTlsConfig,
-    /// File that holds the token to present, instead of SIGNALBOX_TOKEN.
+    /// File that holds the token to present, instead of SIGNALBOX_TOKEN or the profile's.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) token_file: Option<PathBuf>,
     /// How long a call may take, such as 10s or 500ms. A stream is bound by it only until it begins.
@@ -88,6 +92,12 @@ pub(crate) enum Topic {
     Token(token::TokenArgs),
     /// Say whose token is presented, and what it allows.
     Whoami,
+    /// Keep a server and a token as a profile, for this and further calls.
+    Login(login::LoginArgs),
+    /// Forget a profile: the one that counts, or --profile.
+    Logout,
+    /// List the profiles, or choose the one that counts.
+    Profiles(login::ProfilesArgs),
     /// Print a script that completes this program's command lines in a shell, built-in kinds and types of events
     /// among them.
     #[command(after_long_help = "\

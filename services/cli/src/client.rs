@@ -3,6 +3,7 @@
 
 mod again;
 mod credential;
+mod target;
 
 use std::{future::Future, time::Duration};
 
@@ -23,7 +24,9 @@ use tonic::{
 use crate::{args::GlobalArgs, error::Error};
 
 pub(crate) use again::retry_after;
-pub(crate) use credential::{Credential, read_secret};
+pub(crate) use credential::{Credential, SECRET_LEN_MAX, TOKEN_VARIABLE, read_secret};
+pub(crate) use target::GRPC_URL;
+use target::Target;
 
 /// How long making a connection may take, unless calls may take less.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
@@ -41,27 +44,41 @@ pub(crate) type Transport = InterceptedService<Channel, Credential>;
 pub(crate) struct Client {
     transport: Transport,
     url: String,
+    /// The profile that the token is from.
+    profile: Option<String>,
     rpc_timeout: Duration,
 }
 
 impl Client {
-    /// Connects to the server, with the token that the flags or the environment give.
+    /// Connects to the server, with the token that the flags, the environment or a profile give.
     pub(crate) async fn connect(global: &GlobalArgs) -> Result<Self, Error> {
-        let endpoint = endpoint(&global.grpc_url, &global.tls, global.rpc_timeout)?;
-        let credential = Credential::find(global.token_file.as_deref())?;
-        let url = global.grpc_url.clone();
+        let Target { url, tls, credential, profile } = Target::find(global)?;
+        let client = Self::open(&url, &tls, credential, global.rpc_timeout).await?;
+        Ok(Self { profile, ..client })
+    }
+
+    /// Connects to this server.
+    pub(crate) async fn open(
+        url: &str,
+        tls: &ClientTlsConfig,
+        credential: Credential,
+        rpc_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let endpoint = endpoint(url, tls, rpc_timeout)?;
+        let url = url.to_owned();
         let channel =
             endpoint.connect().await.map_err(|source| Error::Unreachable { url: url.clone(), source })?;
-        Ok(Self {
-            transport: InterceptedService::new(channel, credential),
-            url,
-            rpc_timeout: global.rpc_timeout,
-        })
+        Ok(Self { transport: InterceptedService::new(channel, credential), url, profile: None, rpc_timeout })
     }
 
     /// Where the server is.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The profile that the token is from, if it is from one.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// How long a call may take.

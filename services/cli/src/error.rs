@@ -6,6 +6,7 @@ mod report;
 use std::{io, path::PathBuf, time::Duration};
 
 use signalbox_proto::v1::Cursor;
+use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use crate::exit::Exit;
@@ -17,6 +18,22 @@ pub(crate) use report::{code_name, code_of, headline, report};
 pub(crate) enum Error {
     #[error("no token")]
     NoToken,
+    #[error("no profile is chosen")]
+    NoProfile,
+    #[error("no profile is called {name}")]
+    UnknownProfile { name: String, known: Vec<String> },
+    #[error("the token of the profile {name} ended at {at}")]
+    ExpiredProfile { name: String, at: OffsetDateTime },
+    #[error("the token of the profile {name} is for {server}, and not shown to {url}")]
+    OtherServer { name: String, server: String, url: String },
+    #[error("{} holds tokens, and others may read it (mode {mode:03o})", path.display())]
+    ExposedProfiles { path: PathBuf, mode: u32 },
+    #[error("{}:{line}: expected profiles as `signalbox login` writes them", path.display())]
+    MalformedProfiles { path: PathBuf, line: usize },
+    #[error("cannot keep profiles in {}", path.display())]
+    Keep { path: PathBuf, source: io::Error },
+    #[error("cannot find the home directory, where profiles are kept")]
+    NoHome,
     #[error("{origin}: expected a token in one line of at most {max} bytes, got {got}")]
     MalformedToken { origin: String, max: usize, got: &'static str },
     #[error("--grpc-url: expected http://host:port or https://host:port, got {given:?}")]
@@ -63,13 +80,20 @@ impl Error {
     /// How the program ends.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoToken => Exit::Denied,
+            Self::NoToken
+            | Self::ExpiredProfile { .. }
+            | Self::OtherServer { .. }
+            | Self::ExposedProfiles { .. } => Exit::Denied,
+            Self::NoProfile | Self::UnknownProfile { .. } => Exit::NotFound,
+            Self::MalformedProfiles { .. } => Exit::Usage,
             Self::MalformedToken { .. } | Self::Url { .. } | Self::Tls(_) | Self::Input { .. } => Exit::Usage,
             Self::Unreachable { .. } => Exit::Unavailable,
             Self::NoAnswer { .. } => Exit::NotKnown,
             Self::Refused { status, .. } => Exit::of(status.code()),
             Self::Write(source) if source.kind() == io::ErrorKind::BrokenPipe => Exit::ReaderGone,
-            Self::Answer { .. } | Self::Write(_) | Self::Start(_) => Exit::Failed,
+            Self::Answer { .. } | Self::Write(_) | Self::Start(_) | Self::Keep { .. } | Self::NoHome => {
+                Exit::Failed
+            }
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::Usage,
             Self::Read { .. } => Exit::Failed,
             Self::CursorGone { .. } => Exit::CursorGone,
@@ -92,10 +116,18 @@ impl Error {
     /// What the user can do about it.
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::NoToken => "set SIGNALBOX_TOKEN or give --token-file PATH; with a local server, `cargo xtask dev` \
+            Self::NoToken => "log in with `signalbox login`, set SIGNALBOX_TOKEN or give --token-file PATH; with a local server, `cargo xtask dev` \
                               writes tokens to target/dev/env: `source target/dev/env`, then \
                               `export SIGNALBOX_TOKEN=$SIGNALBOX_ADMIN_TOKEN`"
                 .into(),
+            Self::NoProfile => "`signalbox profiles use NAME` chooses one".into(),
+            Self::UnknownProfile { known, .. } if known.is_empty() => "`signalbox login` makes one".into(),
+            Self::UnknownProfile { known, .. } => format!("there are: {}", known.join(", ")),
+            Self::ExpiredProfile { name, .. } => format!("log in again: `signalbox login --profile {name}`"),
+            Self::OtherServer { url, .. } => format!("log in there: `signalbox login --profile NAME --grpc-url {url}`"),
+            Self::ExposedProfiles { path, .. } => {
+                format!("`chmod 600 {}`, and get new tokens if somebody may have read them", path.display())
+            }
             Self::Unreachable { .. } => {
                 "start the state service (`cargo xtask dev` starts one), or say where it is with --grpc-url or \
                  SIGNALBOX_GRPC_URL"

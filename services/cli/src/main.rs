@@ -17,7 +17,9 @@ mod exit;
 mod follow;
 mod input;
 mod keys;
+mod login;
 mod output;
+mod profiles;
 mod resource;
 mod run;
 

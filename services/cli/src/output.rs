@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod key;
 pub(crate) mod kind;
+pub(crate) mod profile;
 pub(crate) mod resource;
 pub(crate) mod time;
 

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, report},
     events,
     exit::Exit,
-    keys,
+    keys, login,
     output::Output,
     resource,
 };
@@ -72,6 +72,9 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Topic::Token(args) if args.tenant.is_some() => access::sign(args, &mut output),
         Topic::Token(args) => access::issue(&Client::connect(&global).await?, args, &mut output).await,
         Topic::Whoami => access::whoami(&Client::connect(&global).await?, &mut output).await,
+        Topic::Login(args) => login::login(&global, &args, &mut output).await,
+        Topic::Logout => login::logout(&global, &mut output),
+        Topic::Profiles(args) => login::profiles(args, &mut output),
         Topic::Agents(what) => agents::run(&global, what, &mut output).await,
         Topic::Command(what) => command::run(&global, what, &mut output).await,
         Topic::Events(what) => events::run(&global, what, &mut output).await,

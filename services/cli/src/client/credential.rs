@@ -20,9 +20,9 @@ use crate::{
     output::{note, plain},
 };
 
-const TOKEN_VARIABLE: &str = "SIGNALBOX_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "SIGNALBOX_TOKEN";
 /// The servers refuse longer tokens.
-const SECRET_LEN_MAX: usize = 8 * 1024;
+pub(crate) const SECRET_LEN_MAX: usize = 8 * 1024;
 
 /// Puts the token and the trace into the metadata of every call.
 #[derive(Clone)]
@@ -32,18 +32,11 @@ pub(crate) struct Credential {
 }
 
 impl Credential {
-    /// The token in the file, or else in the environment.
-    pub(crate) fn find(token_file: Option<&Path>) -> Result<Self, Error> {
-        let (origin, token) = match (token_file, std::env::var(TOKEN_VARIABLE)) {
-            (Some(path), _) => (path.display().to_string(), read_secret(path)?),
-            (None, Ok(token)) if !token.trim().is_empty() => (TOKEN_VARIABLE.into(), token.into()),
-            (None, Err(std::env::VarError::NotUnicode(_))) => {
-                return Err(malformed(TOKEN_VARIABLE, "no text"));
-            }
-            (None, _) => return Err(Error::NoToken),
-        };
+    /// Presents a token, in the trace that the environment names or in one of its own. `origin` is where the token
+    /// comes from.
+    pub(crate) fn present(origin: &str, token: &SecretString) -> Result<Self, Error> {
         let inherited = std::env::var("TRACEPARENT").ok().filter(|text| is_traceparent(text));
-        Self::new(&origin, &token, &inherited.unwrap_or_else(new_traceparent))
+        Self::new(origin, token, &inherited.unwrap_or_else(new_traceparent))
     }
 
     fn new(origin: &str, token: &SecretString, traceparent: &str) -> Result<Self, Error> {
@@ -72,6 +65,16 @@ impl Interceptor for Credential {
             metadata.insert("traceparent", traceparent.clone());
         }
         Ok(request)
+    }
+}
+
+/// The token in the file, or else in the environment, and where it is from.
+pub(super) fn given(token_file: Option<&Path>) -> Result<Option<(String, SecretString)>, Error> {
+    match (token_file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(path), _) => Ok(Some((path.display().to_string(), read_secret(path)?))),
+        (None, Ok(token)) if !token.trim().is_empty() => Ok(Some((TOKEN_VARIABLE.into(), token.into()))),
+        (None, Err(std::env::VarError::NotUnicode(_))) => Err(malformed(TOKEN_VARIABLE, "no text")),
+        (None, _) => Ok(None),
     }
 }
 
