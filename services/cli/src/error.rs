@@ -156,7 +156,7 @@ impl Error {
 
 fn refusal_remedy(status: &Status, url: &str) -> Option<String> {
     Some(match status.code() {
-        Code::Unauthenticated => "present another token: set SIGNALBOX_TOKEN or give --token-file PATH; \
+        Code::Unauthenticated => "present another token: log in again, set SIGNALBOX_TOKEN or give --token-file PATH; \
                                   `signalbox token` makes one"
             .into(),
         Code::PermissionDenied => "`signalbox whoami` says what this token's role is".into(),

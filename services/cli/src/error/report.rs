@@ -163,7 +163,7 @@ mod tests {
     fn no_token_says_where_to_get_one() {
         insta::assert_snapshot!(shown(&Error::NoToken), @"
         error: no token
-          help: set SIGNALBOX_TOKEN or give --token-file PATH; with a local server, `cargo xtask dev` writes tokens to target/dev/env: `source target/dev/env`, then `export SIGNALBOX_TOKEN=$SIGNALBOX_ADMIN_TOKEN`
+          help: log in with `signalbox login`, set SIGNALBOX_TOKEN or give --token-file PATH; with a local server, `cargo xtask dev` writes tokens to target/dev/env: `source target/dev/env`, then `export SIGNALBOX_TOKEN=$SIGNALBOX_ADMIN_TOKEN`
         ");
     }
 }
