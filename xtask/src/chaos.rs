@@ -27,8 +27,11 @@ pub(crate) struct Options {
     /// Which faults there are, joined by commas, such as kill-replica,cut; all when absent
     #[arg(long)]
     faults: Option<String>,
+    /// Restart every replica, edge and agent in turn instead, as when new programs are rolled out
+    #[arg(long, conflicts_with = "faults")]
+    rolling: bool,
     /// Carry out an experiment instead, and print its figures: slow-clients or storm
-    #[arg(long, conflicts_with_all = ["seed", "minutes", "faults"])]
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "faults", "rolling"])]
     measure: Option<String>,
     /// How many clients there are in a storm; 5000 when absent
     #[arg(long, requires = "measure")]
@@ -73,6 +76,9 @@ async fn run_on(layout: &Layout, programs: &Programs, postgres: &Postgres, optio
     }
     if let Some(faults) = &options.faults {
         command.args(["--faults", faults]);
+    }
+    if options.rolling {
+        command.arg("--rolling");
     }
     command.envs(postgres.variables());
     foreground::run(command).await

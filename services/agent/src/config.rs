@@ -66,7 +66,7 @@ pub struct Config {
 pub enum WhenSuperseded {
     /// End with [`crate::Error::Superseded`]: two that take the agent from each other in turns help nobody.
     End,
-    /// Take it back, after the usual backoff.
+    /// Take it back, after the usual backoff. A run that began earlier gets it only once the later one is gone.
     Reconnect,
 }
 

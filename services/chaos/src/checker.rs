@@ -75,10 +75,6 @@ fn conduct(history: &History<'_>, violations: &mut Vec<Violation>) {
                 (Promise::Conduct, format!("something sound of {who} was refused: {message}"))
             }
             Record::Behind { who, what } => (Promise::Reliable, format!("{who} did not catch up: {what}")),
-            Record::Gap { reader, message } => {
-                let what = format!("{reader} was told that history is gone, and none was: {message}");
-                (Promise::Resumable, what)
-            }
             _ => continue,
         };
         violations.push(Violation { promise, what, evidence: vec![entry.clone()] });

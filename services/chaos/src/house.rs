@@ -26,6 +26,7 @@ use crate::{
     reader::{Reader, Seat},
     record::Recorder,
     schedule::Cast,
+    stored,
 };
 use link::Link;
 use postgres::Postgres;
@@ -158,6 +159,7 @@ impl House {
         for address in grpc.iter().chain(&web) {
             answers(*address).await?;
         }
+        stored::prepare(house.database_url()).await?;
         house.start_agents(&workshop, &grpc).await?;
         house.place_readers(&grpc, &web).await?;
         Ok(house)
@@ -170,7 +172,7 @@ impl House {
         let names = (1..=programs).map(|at| format!("program-{at}"));
         let names: Vec<_> = names.chain((1..=workers + forgetful).map(|at| format!("worker-{at}"))).collect();
         for (at, name) in names.into_iter().enumerate() {
-            let link = add(&mut self.links, format!("{name}–replicas"), grpc).await?;
+            let link = add(&mut self.links, agent_link(&name), grpc).await?;
             let agent = if at < programs {
                 workshop.supervised(&name, at % 2 == 0, &link.url(), &token)?
             } else {
@@ -210,6 +212,7 @@ impl House {
     pub(crate) fn cast(&self) -> Cast {
         Cast {
             agents: self.agents.len(),
+            spooled: self.size.workers,
             forgetful: self.size.forgetful,
             replicas: self.replicas.len(),
             edges: self.edges.len(),
@@ -295,6 +298,11 @@ impl Ports {
     fn address(&mut self) -> Result<SocketAddr> {
         Ok(SocketAddr::from(([127, 0, 0, 1], self.take()?)))
     }
+}
+
+/// What the link between an agent and the replicas is called.
+fn agent_link(agent: &str) -> String {
+    format!("{agent}–replicas")
 }
 
 /// A file for the journal of an agent.

@@ -13,12 +13,13 @@ mod reader;
 pub mod record;
 mod run;
 pub mod schedule;
+mod stored;
 mod table;
 pub mod worker;
 
 pub use checker::{Figures, Promise, Violation, check, figures};
 pub use experiment::{Experiment, measure};
 pub use house::{Plan, Size, Source};
-pub use run::{Course, run};
+pub use run::{Course, Faults, run};
 pub use schedule::Kind;
 pub use table::{seed_of, table, told};

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum as _};
 use secrecy::SecretString;
 use signalbox_chaos::{
-    Course, Experiment, Kind, Plan, Size, Source, check, figures, measure, program, record, run, seed_of,
-    table, told, worker,
+    Course, Experiment, Faults, Kind, Plan, Size, Source, check, figures, measure, program, record, run,
+    seed_of, table, told, worker,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -62,6 +62,9 @@ struct RunArgs {
     /// Which faults there are; all of them when none is named.
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Kind>,
+    /// Restart every replica, edge and agent in turn instead, as when new programs are rolled out.
+    #[arg(long, conflicts_with = "faults")]
+    rolling: bool,
     /// What the house is made of.
     #[command(flatten)]
     house: HouseArgs,
@@ -125,11 +128,15 @@ fn plan(args: HouseArgs, size: Size) -> Result<Plan> {
 
 async fn break_and_judge(args: RunArgs) -> Result<ExitCode> {
     let plan = plan(args.house, Size::LARGE)?;
-    let kinds = if args.faults.is_empty() { Kind::value_variants().to_vec() } else { args.faults };
+    let faults = match args.faults {
+        _ if args.rolling => Faults::Rolling,
+        kinds if kinds.is_empty() => Faults::Drawn(Kind::value_variants().to_vec()),
+        kinds => Faults::Drawn(kinds),
+    };
     let length =
         Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes is no length of time")?;
     let seed = args.seed.unwrap_or_else(rand::random);
-    let course = Course { seed, length, every: EVERY, kinds };
+    let course = Course { seed, length, every: EVERY, faults };
     let entries = tokio::select! {
         entries = run(&plan, &course) => entries?,
         stopped = asked_to_stop() => { stopped?; bail!("asked to stop") }

@@ -37,6 +37,8 @@ pub(crate) enum Pace {
     Slow,
     /// Not at all.
     Stopped,
+    /// It has no connection.
+    Away,
 }
 
 /// A reader's place in the house.
@@ -123,19 +125,27 @@ impl Reader {
     /// Reads until it is stopped.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
-            let mut storms = self.storms.clone();
+            let (mut storms, mut pace) = (self.storms.clone(), self.pace.clone());
             storms.mark_unchanged();
             let why = tokio::select! {
                 () = stop.cancelled() => return,
+                Ok(_) = pace.wait_for(|pace| *pace == Pace::Away) => "went away".to_owned(),
                 Ok(()) = storms.changed(), if self.protocol.is_some() => "left with all the others".to_owned(),
                 why = self.connection() => why,
             };
             self.recorder.put(Record::Closed { reader: self.name.clone(), why });
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(AGAIN_AFTER) => {}
+                () = self.back_again() => {}
             }
         }
+    }
+
+    /// Waits until it is time to connect again.
+    async fn back_again(&mut self) {
+        sleep(AGAIN_AFTER).await;
+        // Fails only when the house is gone, and the reader with it.
+        let _ = self.pace.wait_for(|pace| *pace != Pace::Away).await;
     }
 
     /// One connection, from its beginning to its end, and why it ended.
@@ -171,8 +181,10 @@ impl Reader {
         }
     }
 
-    fn gap(&self, message: String) {
-        self.recorder.put(Record::Gap { reader: self.name.clone(), message });
+    /// Takes in that what it missed is gone, and goes on after the oldest cursor that it was told.
+    fn gap(&self, message: String, oldest: u64) {
+        let after = self.position.fetch_max(oldest, Ordering::Relaxed);
+        self.recorder.put(Record::Gap { reader: self.name.clone(), message, after, oldest });
     }
 }
 

@@ -73,12 +73,16 @@ pub enum Record {
         /// Up to which revision.
         revision: u64,
     },
-    /// A reader was told that what it missed can no longer be had.
+    /// A reader was told that what it missed can no longer be had, and goes on where it can.
     Gap {
         /// Who.
         reader: String,
         /// In what words.
         message: String,
+        /// Up to where it had been told everything.
+        after: u64,
+        /// The oldest cursor that it was told: it goes on after that.
+        oldest: u64,
     },
     /// A reader's connection is over.
     Closed {
@@ -173,6 +177,11 @@ pub enum Record {
     },
     /// An event of the log, read from the database after the run.
     Logged(Logged),
+    /// The log was cut off, read from the database after the run.
+    CutOff {
+        /// The revision with which it began from then on.
+        oldest: u64,
+    },
     /// An execution's row, read from the database after the run.
     Execution {
         /// The command.

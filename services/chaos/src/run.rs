@@ -15,7 +15,7 @@ use signalbox_proto::v1::{
     Connectivity, ListAgentsRequest, ReadRequest, agent_service_client::AgentServiceClient,
     watch_service_client::WatchServiceClient,
 };
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
@@ -25,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Kind,
     checker::asks_for,
-    house::{House, Plan, TENANT},
+    house::{House, Plan},
     load::{Caller, Commander, Publisher, publish},
     reader::Reader,
-    record::{self, Entry, Logged, Record, Recorder},
-    schedule::schedule,
+    record::{self, Entry, Record, Recorder},
+    schedule::{rolling, schedule},
+    stored,
 };
 
 /// How long agents may take to connect for the first time.
@@ -54,7 +55,16 @@ pub struct Course {
     /// The mean time between two faults.
     pub every: Duration,
     /// Which faults there are.
-    pub kinds: Vec<Kind>,
+    pub faults: Faults,
+}
+
+/// Which faults there are.
+#[derive(Debug, Clone)]
+pub enum Faults {
+    /// Faults of these kinds, drawn from the seed.
+    Drawn(Vec<Kind>),
+    /// Every replica, edge and agent is restarted in turn.
+    Rolling,
 }
 
 /// Runs it all; answers the history, which is also in `history.jsonl` of the plan's directory.
@@ -87,7 +97,7 @@ pub async fn run(plan: &Plan, course: &Course) -> Result<Vec<Entry>> {
     let curtain = curtain.first().copied().unwrap_or_default();
     recorder.put(Record::Published { publisher: CURTAIN.into(), first: 1, revisions: vec![curtain] });
     recorder.put(Record::Curtain { revision: curtain });
-    let mut history = stored(house.database_url()).await?;
+    let mut history = stored::read(house.database_url()).await?;
     readers.catch_up(&history, curtain, &recorder).await;
     stop_readers.cancel();
     readers.tasks.join_all().await;
@@ -165,7 +175,10 @@ fn start_load(
 /// Makes the faults of the schedule, and waits until the last is undone.
 async fn break_things(house: &House, course: &Course) {
     let begun = Instant::now();
-    let faults = schedule(course.seed, course.length, course.every, &house.cast(), &course.kinds);
+    let faults = match &course.faults {
+        Faults::Drawn(kinds) => schedule(course.seed, course.length, course.every, &house.cast(), kinds),
+        Faults::Rolling => rolling(course.length, course.every, &house.cast()),
+    };
     let befall = |fault: crate::schedule::Fault| async move {
         sleep_until(begun + fault.at).await;
         house.befall(fault).await;
@@ -204,44 +217,6 @@ async fn commands_end(house: &House, recorder: &Recorder) {
             recorder.put(Record::Behind { who: "the commands".into(), what });
         }
     }
-}
-
-/// The log and the executions, as the database has them.
-async fn stored(database_url: &str) -> Result<Vec<Entry>> {
-    let mut connection = PgConnection::connect(database_url).await.context("connect to the database")?;
-    let sql = "SELECT revision, change_end, type, subject, agent_id, data::text AS data,
-                      (extract(epoch FROM committed_at) * 1000)::bigint AS at_ms
-               FROM events WHERE tenant_id = $1 ORDER BY revision";
-    let rows = sqlx::query(sql).bind(TENANT).fetch_all(&mut connection).await.context("read the log")?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for row in rows {
-        let data: String = row.try_get("data")?;
-        let logged = Logged {
-            revision: u64::try_from(row.try_get::<i64, _>("revision")?).context("a revision is positive")?,
-            change_end: u64::try_from(row.try_get::<i64, _>("change_end")?)
-                .context("so is the end of a change")?,
-            event_type: row.try_get("type")?,
-            subject: row.try_get("subject")?,
-            agent: row.try_get("agent_id")?,
-            data: serde_json::from_str(&data).context("the data of an event are JSON")?,
-        };
-        entries.push(Entry { at_ms: row.try_get("at_ms")?, record: Record::Logged(logged) });
-    }
-    let sql = "SELECT command_id::text AS command_id, agent_id, state,
-                      (extract(epoch FROM updated_at) * 1000)::bigint AS at_ms
-               FROM command_executions WHERE tenant_id = $1 ORDER BY issued_revision";
-    let rows =
-        sqlx::query(sql).bind(TENANT).fetch_all(&mut connection).await.context("read the executions")?;
-    for row in rows {
-        let record = Record::Execution {
-            command_id: row.try_get("command_id")?,
-            agent: row.try_get("agent_id")?,
-            state: row.try_get("state")?,
-        };
-        entries.push(Entry { at_ms: row.try_get("at_ms")?, record });
-    }
-    connection.close().await.context("close a connection to the database")?;
-    Ok(entries)
 }
 
 /// The readers at work.

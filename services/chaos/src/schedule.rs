@@ -36,12 +36,19 @@ pub enum Kind {
     PauseReplica,
     /// An edge stands still.
     PauseEdge,
+    /// An agent is asked to stop (SIGTERM), and started again.
+    StopAgent,
     /// A replica is asked to stop (SIGTERM), as in a rolling restart, and started again.
     StopReplica,
     /// An edge is asked to stop, and started again.
     StopEdge,
     /// An agent stands still, another run of it takes over, and then the first one goes on.
     Twin,
+    /// An agent with a spool is cut off and goes on reporting, and is then killed: what it reported is in its spool
+    /// alone, and the next run sends it.
+    HandOver,
+    /// A reader is away while the log is cut off behind it.
+    Compact,
     /// Every connection of a link breaks, and none can be made.
     Cut,
     /// A link keeps its connections and carries nothing.
@@ -60,7 +67,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::KillAgent,
         Self::KillReplica,
         Self::KillEdge,
@@ -68,9 +75,12 @@ impl Kind {
         Self::PauseAgent,
         Self::PauseReplica,
         Self::PauseEdge,
+        Self::StopAgent,
         Self::StopReplica,
         Self::StopEdge,
         Self::Twin,
+        Self::HandOver,
+        Self::Compact,
         Self::Cut,
         Self::Freeze,
         Self::Delay,
@@ -98,6 +108,8 @@ impl Kind {
             Self::PauseReplica => (500, 14_000),
             Self::PauseAgent | Self::PauseEdge | Self::Freeze | Self::StopReading => (500, 8_000),
             Self::Twin => (1_000, 6_000),
+            Self::HandOver => (1_000, 5_000),
+            Self::Compact => (3_000, 12_000),
             Self::BusLost | Self::Storm => (0, 0),
             _ => (100, 4_000),
         }
@@ -106,13 +118,14 @@ impl Kind {
     /// What kind of part it befalls.
     const fn befalls(self) -> Part {
         match self {
-            Self::KillAgent | Self::PauseAgent => Part::Agent,
+            Self::KillAgent | Self::PauseAgent | Self::StopAgent => Part::Agent,
             Self::Twin => Part::Forgetful,
+            Self::HandOver => Part::Spooled,
             Self::KillReplica | Self::PauseReplica | Self::StopReplica => Part::Replica,
             Self::KillEdge | Self::PauseEdge | Self::StopEdge => Part::Edge,
             Self::KillPostgres => Part::Postgres,
             Self::Cut | Self::Freeze | Self::Delay => Part::Link,
-            Self::StopReading | Self::SlowReading => Part::Reader,
+            Self::StopReading | Self::SlowReading | Self::Compact => Part::Reader,
             Self::BusLost | Self::Storm => Part::House,
         }
     }
@@ -129,6 +142,8 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Part {
     Agent,
+    /// An agent that writes down what it reports and has a spool; these come right before the next.
+    Spooled,
     /// An agent without a ledger on disk; these are the last ones among the agents.
     Forgetful,
     Replica,
@@ -144,6 +159,8 @@ enum Part {
 pub struct Cast {
     /// Agents, of whichever sort.
     pub agents: usize,
+    /// How many of the agents have a spool to hand over: those before the forgetful ones.
+    pub spooled: usize,
     /// How many of the agents can have a twin: those from `agents - forgetful` on.
     pub forgetful: usize,
     /// Replicas of the state service.
@@ -162,6 +179,7 @@ impl Cast {
     const fn count(&self, part: Part) -> usize {
         match part {
             Part::Agent => self.agents,
+            Part::Spooled => self.spooled,
             Part::Forgetful => self.forgetful,
             Part::Replica => self.replicas,
             Part::Edge => self.edges,
@@ -213,6 +231,7 @@ pub fn schedule(seed: u64, length: Duration, every: Duration, cast: &Cast, kinds
             let drawn = rng.random_range(0..cast.count(part));
             let (part, target) = match part {
                 Part::Forgetful => (Part::Agent, cast.agents - cast.forgetful + drawn),
+                Part::Spooled => (Part::Agent, cast.agents - cast.forgetful - cast.spooled + drawn),
                 _ => (part, drawn),
             };
             let free = free_at.entry((part, target)).or_default();
@@ -225,14 +244,39 @@ pub fn schedule(seed: u64, length: Duration, every: Duration, cast: &Cast, kinds
     }
 }
 
+/// Every agent, replica and edge asked to stop and started again, one after the other and as often as there is time
+/// for, as when new programs are rolled out.
+#[must_use]
+pub fn rolling(length: Duration, every: Duration, cast: &Cast) -> Vec<Fault> {
+    let kinds = [Kind::StopReplica, Kind::StopEdge, Kind::StopAgent];
+    let all = |kind: Kind| (0..cast.count(kind.befalls())).map(move |target| (kind, target));
+    let (mut faults, mut at) = (Vec::new(), every / 2);
+    for (kind, target) in kinds.into_iter().flat_map(all).collect::<Vec<_>>().into_iter().cycle() {
+        if at + every / 4 >= length {
+            break;
+        }
+        faults.push(Fault { at, lasts: every / 4, kind, target });
+        at += every;
+    }
+    faults
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
 
-    const CAST: Cast =
-        Cast { agents: 6, forgetful: 2, replicas: 3, edges: 2, links: 12, readers: 8, postgres: true };
+    const CAST: Cast = Cast {
+        agents: 6,
+        spooled: 2,
+        forgetful: 2,
+        replicas: 3,
+        edges: 2,
+        links: 12,
+        readers: 8,
+        postgres: true,
+    };
     const HOUR: Duration = Duration::from_secs(3600);
     const EVERY: Duration = Duration::from_secs(3);
 
@@ -252,22 +296,45 @@ mod tests {
         let mut busy: HashMap<(Part, usize), Duration> = HashMap::new();
         for fault in faults {
             assert!(fault.at + fault.lasts <= HOUR);
-            let part = if fault.kind == Kind::Twin { Part::Agent } else { fault.kind.befalls() };
+            let part = match fault.kind.befalls() {
+                Part::Forgetful | Part::Spooled => Part::Agent,
+                part => part,
+            };
             let until = busy.insert((part, fault.target), fault.at + fault.lasts);
             assert!(until.is_none_or(|until| until < fault.at), "{fault:?}");
             if fault.kind == Kind::Twin {
                 assert!((4..6).contains(&fault.target), "only agents without a ledger have twins");
+            }
+            if fault.kind == Kind::HandOver {
+                assert!((2..4).contains(&fault.target), "only workers with a spool have one to hand over");
             }
         }
     }
 
     #[test]
     fn what_is_not_there_is_not_befallen() {
-        let cast = Cast { postgres: false, forgetful: 0, ..CAST };
+        let cast = Cast { postgres: false, forgetful: 0, spooled: 0, ..CAST };
         let faults = schedule(3, HOUR, EVERY, &cast, &Kind::ALL);
-        assert!(faults.iter().all(|fault| !matches!(fault.kind, Kind::KillPostgres | Kind::Twin)));
+        assert!(
+            faults
+                .iter()
+                .all(|fault| !matches!(fault.kind, Kind::KillPostgres | Kind::Twin | Kind::HandOver))
+        );
         assert!(schedule(3, HOUR, EVERY, &cast, &[Kind::Twin]).is_empty());
         let cuts = schedule(3, HOUR, EVERY, &cast, &[Kind::Cut]);
         assert!(!cuts.is_empty() && cuts.iter().all(|fault| fault.kind == Kind::Cut));
+    }
+
+    #[test]
+    fn a_rolling_restart_takes_every_server_and_agent_in_turn() {
+        let faults = rolling(EVERY * 12, EVERY, &CAST);
+        let taken: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.target)).collect();
+        let agents = (0..6).map(|target| (Kind::StopAgent, target));
+        let first = [(Kind::StopReplica, 0), (Kind::StopReplica, 1), (Kind::StopReplica, 2)];
+        let then = [(Kind::StopEdge, 0), (Kind::StopEdge, 1)];
+        assert_eq!(taken, first.into_iter().chain(then).chain(agents).chain([first[0]]).collect::<Vec<_>>());
+        assert!(faults.iter().all(|fault| fault.at + fault.lasts < EVERY * 12));
+        let nobody = Cast { agents: 0, replicas: 0, edges: 0, ..CAST };
+        assert!(rolling(HOUR, EVERY, &nobody).is_empty());
     }
 }

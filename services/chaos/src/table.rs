@@ -25,6 +25,7 @@ pub fn table(figures: &Figures, violations: &[Violation]) -> String {
     row("events in the log", figures.logged.to_string(), String::new());
     row("numbered events acknowledged", figures.acknowledged.to_string(), String::new());
     row("numbered events in the log twice", figures.logged_twice.to_string(), String::new());
+    row("numbered events handed over in spools", figures.handed_over.to_string(), String::new());
     for (at, what) in
         ["events delivered", "events lost", "events doubled", "events out of order"].into_iter().enumerate()
     {
@@ -33,6 +34,12 @@ pub fn table(figures: &Figures, violations: &[Violation]) -> String {
         let sum: usize = figures.delivered.values().map(|counts| counts[at]).sum();
         row(what, sum.to_string(), if sum == 0 { String::new() } else { of.join(", ") });
     }
+    let cut_off = if figures.gaps == 0 {
+        String::new()
+    } else {
+        format!("events not sent for that {}", figures.cut_off)
+    };
+    row("readers told that history is gone", figures.gaps.to_string(), cut_off);
     row("connections lost by readers", figures.reconnects.to_string(), String::new());
     row("sessions of agents", figures.sessions.to_string(), String::new());
     let states: Vec<_> = figures.states.iter().map(|(state, count)| format!("{state} {count}")).collect();

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use clap::builder::RangedU64ValueParser;
 use ipnet::IpNet;
 use signalbox_identity::TokenConfig;
 use signalbox_telemetry::TelemetryConfig;
@@ -73,6 +74,9 @@ pub struct Config {
     /// Writer tasks; the number of cores when 0.
     #[arg(long, env = "SIGNALBOX_EDGE_SHARDS", default_value_t = 0)]
     pub shards: usize,
+    /// How many events of each tenant's log are kept in memory; who is further behind is fed from the log.
+    #[arg(long, env = "SIGNALBOX_EDGE_RING_EVENTS", default_value_t = 16_384, value_parser = RangedU64ValueParser::<usize>::new().range(64..=1 << 24))]
+    pub ring_events: usize,
     /// Over how long the closes of all connections are spread when the edge stops, in milliseconds.
     #[arg(long, env = "SIGNALBOX_EDGE_DRAIN_WINDOW_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub drain_window_ms: u64,
@@ -94,7 +98,7 @@ pub struct Config {
     /// The times that sessions keep; `drain_window` comes from its own flag.
     #[arg(skip)]
     pub timing: Timing,
-    /// The bounds of the fan-out; `shards` comes from its own flag.
+    /// The bounds of the fan-out; `shards` and the length of the ring come from their own flags.
     #[arg(skip)]
     pub feed: FeedConfig,
     /// How long the state service may be out of reach before clients are told.
@@ -123,6 +127,7 @@ impl Config {
             accepts_per_second: 500,
             handshakes_max: 1024,
             shards: 0,
+            ring_events: 16_384,
             drain_window_ms: 0,
             call_timeout_ms: 10_000,
             tls: ServerTlsConfig::default(),
@@ -144,7 +149,7 @@ impl Config {
     /// The bounds of the fan-out.
     #[must_use]
     pub(crate) fn feed(&self) -> FeedConfig {
-        FeedConfig { shards: self.shards, ..self.feed.clone() }
+        FeedConfig { shards: self.shards, ring_len_max: self.ring_events, ..self.feed.clone() }
     }
 
     /// Who may read the log stream.

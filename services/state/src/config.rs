@@ -4,6 +4,7 @@ mod check;
 
 use std::{net::SocketAddr, time::Duration};
 
+use clap::builder::RangedU64ValueParser;
 use secrecy::SecretString;
 use signalbox_identity::TokenConfig;
 use signalbox_settings::Profile;
@@ -50,6 +51,9 @@ pub struct Config {
     /// How often it is looked at what is kept for too long, in milliseconds.
     #[arg(long, env = "SIGNALBOX_RETENTION_INTERVAL_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=86_400_000))]
     pub retention_interval_ms: u64,
+    /// How many events of each tenant's log are kept in memory; who is further behind is fed from the database.
+    #[arg(long, env = "SIGNALBOX_RING_EVENTS", default_value_t = 8192, value_parser = RangedU64ValueParser::<usize>::new().range(64..=1 << 24))]
+    pub ring_events: usize,
     /// How often agents send a heartbeat, in milliseconds. A session silent for three times as long is over.
     #[arg(long, env = "SIGNALBOX_HEARTBEAT_INTERVAL_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(100..=300_000))]
     pub heartbeat_interval_ms: u64,
@@ -99,6 +103,7 @@ impl Config {
             retention_age: Duration::from_secs(30 * 86_400),
             retention_bytes: 10 << 30,
             retention_interval_ms: 60_000,
+            ring_events: 8192,
             heartbeat_interval_ms: 5000,
             lost_after_s: 60,
             adopt_after_s: 15,
@@ -149,6 +154,6 @@ impl Config {
     }
 
     pub(crate) fn hub(&self) -> HubConfig {
-        HubConfig::default()
+        HubConfig { ring_len_max: self.ring_events, ..HubConfig::default() }
     }
 }

@@ -83,7 +83,13 @@ impl Watcher {
             let response = soon("event", self.stream.message()).await.expect("the watch goes on");
             match response.and_then(|response| response.response) {
                 Some(Response::Events(range)) => self.events.extend(range.events),
-                Some(Response::Progress(_) | Response::Metrics(_)) => {}
+                Some(Response::Progress(cursor)) => {
+                    assert_eq!(
+                        cursor.revision, self.position,
+                        "progress tells of what was sent, and of no more"
+                    );
+                }
+                Some(Response::Metrics(_)) => {}
                 other => panic!("expected events, got {other:?}"),
             }
         }

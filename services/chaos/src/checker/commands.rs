@@ -138,7 +138,9 @@ fn honest(number: u64, tale: &Tale<'_>, violations: &mut Vec<Violation>) {
     let last = tale.updates.last();
     let was_queued = last.is_some_and(|(_, update)| word(update, "old_state") == "QUEUED");
     let broken = match tale.state() {
-        "SUCCEEDED" if of_worker && ended.is_none() => Some("has succeeded and was never carried out"),
+        "SUCCEEDED" if of_worker && !carried_out(tale, &logged.agent) => {
+            Some("has succeeded and was never carried out")
+        }
         "REJECTED" if began.is_some() => Some("was rejected and was started"),
         "EXPIRED" if began.is_some() => Some("has expired before its delivery and was started"),
         "CANCELED" if was_queued && began.is_some() => {
@@ -155,6 +157,18 @@ fn honest(number: u64, tale: &Tale<'_>, violations: &mut Vec<Violation>) {
         let what = format!("command {number} for {} {broken}", logged.agent);
         violations.push(violation(Promise::Honest, what, &evidence));
     }
+}
+
+/// Whether one run of the agent has begun it and, later in its own file, brought it to an end.
+fn carried_out(tale: &Tale<'_>, of: &str) -> bool {
+    let by = |entry: &Entry| match &entry.record {
+        Record::Began { agent, run, .. } | Record::Ended { agent, run, .. } => Some((agent.clone(), *run)),
+        _ => None,
+    };
+    tale.began.iter().any(|began| {
+        by(began).is_some_and(|(agent, _)| agent == of)
+            && tale.ended.iter().any(|ended| by(ended) == by(began) && ended.at_ms >= began.at_ms)
+    })
 }
 
 /// Within one run of an agent, commands start in the order in which they were issued.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{History, commands, readers, reports::numbered};
+use super::{
+    History, commands, readers,
+    reports::{self, numbered},
+};
 use crate::record::{Entry, Record};
 
 /// What is promised, in the words of `docs/guarantees.md`.
@@ -72,6 +75,12 @@ pub struct Figures {
     pub logged_twice: usize,
     /// Of each protocol (`grpc` for watchers): events delivered, lost, doubled, out of order.
     pub delivered: BTreeMap<String, [usize; 4]>,
+    /// How often readers were told that history is gone.
+    pub gaps: usize,
+    /// Events that readers did not get because they are gone, as they were told.
+    pub cut_off: usize,
+    /// Numbered events that an agent's run left in its spool and a later run sent.
+    pub handed_over: usize,
     /// How often readers lost their connection.
     pub reconnects: usize,
     /// Commands in the log.
@@ -100,7 +109,10 @@ pub fn figures(entries: &[Entry]) -> Figures {
         let sums = figures.delivered.entry(protocol.to_owned()).or_default();
         let counts = [account.delivered, account.lost, account.doubled, account.out_of_order];
         sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        figures.gaps += account.gaps;
+        figures.cut_off += account.cut_off;
     }
+    figures.handed_over = reports::handed_over(&history);
     count_entries(&history, &mut figures);
     let tales = commands::tales(&history);
     figures.commands = tales.values().filter(|tale| !tale.issued.is_empty()).count();

@@ -1,4 +1,5 @@
-//! What readers received, held against the log: ordered, unique, reliable, atomic, resumable, bookmarked.
+//! What readers received, held against the log: ordered, unique, reliable, atomic, resumable, bookmarked. What was cut
+//! off may be missing, but only for those who were told so, and only what they were told of.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,6 +22,10 @@ pub(super) struct Account {
     pub(super) lost: usize,
     pub(super) doubled: usize,
     pub(super) out_of_order: usize,
+    /// How often it was told that history is gone.
+    pub(super) gaps: usize,
+    /// What it did not get for that.
+    pub(super) cut_off: usize,
 }
 
 /// The tales of all readers, by their names.
@@ -35,6 +40,7 @@ pub(super) fn tales<'a>(history: &History<'a>) -> Vec<Tale<'a>> {
             Record::Opened { reader, .. }
             | Record::Received { reader, .. }
             | Record::Bookmark { reader, .. }
+            | Record::Gap { reader, .. }
             | Record::Closed { reader, .. } => {
                 if let Some(tale) = tales.get_mut(reader.as_str()) {
                     tale.entries.push(entry);
@@ -61,6 +67,7 @@ pub(super) fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
         sequence(history, &tale, curtain, violations);
         completeness(history, &tale, curtain, violations);
         bookmarks(&tale, violations);
+        gaps(history, &tale, violations);
         if tale.whole {
             wholeness(history, &tale, violations);
         }
@@ -80,6 +87,11 @@ pub(super) fn account(history: &History<'_>, tale: &Tale<'_>, curtain: u64) -> A
         last = last.max(revision);
     }
     account.delivered = seen.len();
+    account.gaps = tale.gaps().count();
+    account.cut_off = tale
+        .asked(history, curtain)
+        .filter(|(_, revision)| tale.is_gone(*revision) && !seen.contains(revision))
+        .count();
     account.lost = tale.owed(history, curtain).filter(|(_, revision)| !seen.contains(revision)).count();
     account
 }
@@ -166,6 +178,25 @@ fn bookmarks(tale: &Tale<'_>, violations: &mut Vec<Violation>) {
     }
 }
 
+/// Who is told that history is gone has missed some, and the log did begin where it was told. Everything else that is
+/// missing is a loss, whatever was told.
+fn gaps(history: &History<'_>, tale: &Tale<'_>, violations: &mut Vec<Violation>) {
+    for (entry, after, oldest) in tale.gaps() {
+        let begin = history.entries.iter().find(
+            |entry| matches!(entry.record, Record::CutOff { oldest: begin } if begin == oldest.saturating_add(1)),
+        );
+        let what = match begin {
+            None => format!("{} was told that history is gone up to {oldest}, and none was", tale.name),
+            Some(_) if after >= oldest => {
+                format!("{} was told that history is gone up to {oldest}, and stood at {after}", tale.name)
+            }
+            Some(_) => continue,
+        };
+        let evidence: Vec<_> = begin.into_iter().chain([entry]).collect();
+        violations.push(violation(Promise::Resumable, what, &evidence));
+    }
+}
+
 /// A message ends where a change ends.
 fn wholeness(history: &History<'_>, tale: &Tale<'_>, violations: &mut Vec<Violation>) {
     for entry in &tale.entries {
@@ -196,12 +227,30 @@ impl<'a> Tale<'a> {
 
     /// The events that have to arrive.
     fn owed(&self, history: &History<'a>, curtain: u64) -> impl Iterator<Item = (&'a Entry, u64)> {
-        let owed = move |revision: u64| revision > self.after && revision <= curtain;
+        self.asked(history, curtain).filter(|(_, revision)| !self.is_gone(*revision))
+    }
+
+    /// The events that it asked for.
+    fn asked(&self, history: &History<'a>, curtain: u64) -> impl Iterator<Item = (&'a Entry, u64)> {
+        let asked = move |revision: u64| revision > self.after && revision <= curtain;
         history
             .log
             .iter()
-            .filter(move |(_, event)| owed(event.revision) && self.asks_for(&event.event_type))
+            .filter(move |(_, event)| asked(event.revision) && self.asks_for(&event.event_type))
             .map(|(entry, event)| (*entry, event.revision))
+    }
+
+    /// When it was told that history is gone: where it stood, and up to where it is gone.
+    fn gaps(&self) -> impl Iterator<Item = (&'a Entry, u64, u64)> {
+        self.entries.iter().filter_map(|entry| match entry.record {
+            Record::Gap { after, oldest, .. } => Some((*entry, after, oldest)),
+            _ => None,
+        })
+    }
+
+    /// Whether it was told that this is gone.
+    fn is_gone(&self, revision: u64) -> bool {
+        self.gaps().any(|(_, after, oldest)| revision > after && revision <= oldest)
     }
 
     fn asks_for(&self, event_type: &str) -> bool {

@@ -137,6 +137,30 @@ fn published(history: &History<'_>, violations: &mut Vec<Violation>) {
 /// Between the beginning of a session and that of the next, no other run of the agent is heard, but for what an
 /// earlier one left in the spool that they share.
 fn fenced(history: &History<'_>, violations: &mut Vec<Violation>) {
+    for strange in strangers(history).into_iter().filter(|strange| !strange.is_handed_over) {
+        let Strange { session, holder, entry, source: (name, run), number, .. } = strange;
+        let what = format!("number {number} of {name}, run {run}, was logged in a session of run {holder}");
+        violations.push(violation(Promise::Fenced, what, &[session, entry]));
+    }
+}
+
+/// How many numbered events of a run were sent by a later one, out of the spool that they share.
+pub(super) fn handed_over(history: &History<'_>) -> usize {
+    strangers(history).iter().filter(|strange| strange.is_handed_over).count()
+}
+
+/// An event that was logged in the session of another run.
+struct Strange<'a> {
+    session: &'a Entry,
+    holder: u32,
+    entry: &'a Entry,
+    source: Source,
+    number: u64,
+    /// Whether it is of an earlier run that shares its spool with the holder.
+    is_handed_over: bool,
+}
+
+fn strangers<'a>(history: &History<'a>) -> Vec<Strange<'a>> {
     let mut runs: HashMap<(&str, u64), u32> = HashMap::new();
     let mut spooled: HashSet<&str> = HashSet::new();
     for entry in history.entries {
@@ -147,6 +171,7 @@ fn fenced(history: &History<'_>, violations: &mut Vec<Violation>) {
         }
     }
     let mut holding: HashMap<&str, (&Entry, u32)> = HashMap::new();
+    let mut strangers = Vec::new();
     for (entry, logged) in &history.log {
         if logged.event_type == CONNECTIVITY && logged.data["new_connectivity"] == "connected" {
             let epoch = logged.data["session_epoch"].as_u64().unwrap_or_default();
@@ -155,14 +180,13 @@ fn fenced(history: &History<'_>, violations: &mut Vec<Violation>) {
                 // A run that died before it could write down that it had a session.
                 None => drop(holding.remove(logged.agent.as_str())),
             }
-        } else if let Some(((name, run), number)) = numbered(logged)
-            && let Some((session, holder)) = holding.get(name.as_str())
-            && *holder != run
-            && !(run < *holder && spooled.contains(name.as_str()))
+        } else if let Some((source, number)) = numbered(logged)
+            && let Some((session, holder)) = holding.get(source.0.as_str()).copied()
+            && holder != source.1
         {
-            let what =
-                format!("number {number} of {name}, run {run}, was logged in a session of run {holder}");
-            violations.push(violation(Promise::Fenced, what, &[session, entry]));
+            let is_handed_over = source.1 < holder && spooled.contains(source.0.as_str());
+            strangers.push(Strange { session, holder, entry, source, number, is_handed_over });
         }
     }
+    strangers
 }

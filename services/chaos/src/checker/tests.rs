@@ -200,7 +200,7 @@ fn what_a_run_left_in_its_spool_is_owed_once_the_next_is_heard_and_may_come_in_i
     lost.logs_number(6, "w", 2, 1);
     assert_eq!(lost.broken(), [Promise::ReportedOnce]);
     story.logs_number(6, "w", 1, 4).logs_number(7, "w", 2, 1);
-    assert_eq!(story.broken(), []);
+    assert_eq!((story.broken(), figures(&story.0).handed_over), (vec![], 1));
     story.logs_number(8, "w", 3, 1);
     assert_eq!(story.broken(), [Promise::Fenced]);
 }
@@ -280,9 +280,38 @@ fn what_was_seen_before_a_resume_does_not_come_again() {
     story.tell(Record::Reader { reader: "watcher-1".into(), types, after: 2, whole: false });
     story.received(&[2]).received(&[3]).received(&[4]);
     assert_eq!(story.broken(), [Promise::Resumable]);
-    story = good();
-    story.tell(Record::Gap { reader: "watcher-1".into(), message: "compacted".into() });
-    assert_eq!(story.broken(), [Promise::Resumable]);
+}
+
+/// A reader that received the first event and was then told that history is gone up to a revision.
+fn told_of_a_gap(begins: &[u64], oldest: u64) -> Story {
+    let mut story = good();
+    story.reader(true).received(&[1]);
+    for begin in begins {
+        story.tell(Record::CutOff { oldest: *begin });
+    }
+    story.tell(Record::Gap { reader: "watcher-1".into(), message: "compacted".into(), after: 1, oldest });
+    story
+}
+
+#[test]
+fn what_was_cut_off_may_be_missing_for_those_who_were_told_so_and_for_nobody_else() {
+    let mut story = told_of_a_gap(&[3, 4], 3);
+    assert_eq!(story.received(&[4]).broken(), []);
+    let counted = figures(&story.0);
+    assert_eq!((counted.gaps, counted.cut_off, counted.delivered["grpc"]), (1, 2, [2, 0, 0, 0]));
+    let mut story = told_of_a_gap(&[3], 2);
+    assert_eq!(story.received(&[4]).broken(), [Promise::Reliable], "revision 3 is owed");
+    let mut story = good();
+    story.tell(Record::CutOff { oldest: 3 });
+    assert_eq!(story.reader(true).received(&[1, 3, 4]).broken(), [Promise::Reliable], "nobody told it");
+}
+
+#[test]
+fn who_is_told_that_history_is_gone_has_missed_some_and_it_is_gone() {
+    assert_eq!(told_of_a_gap(&[], 3).received(&[4]).broken(), [Promise::Resumable], "none is gone");
+    assert_eq!(told_of_a_gap(&[2], 3).received(&[4]).broken(), [Promise::Resumable], "it begins elsewhere");
+    let needless = told_of_a_gap(&[2], 1).received(&[2, 3, 4]).broken();
+    assert_eq!(needless, [Promise::Resumable], "it had everything that is gone");
 }
 
 #[test]
@@ -351,6 +380,9 @@ fn a_state_that_is_not_what_happened_is_found() {
         }
         assert_eq!(story.broken(), [Promise::Honest], "{course:?}");
     }
+    let mut elsewhere = command(&["QUEUED", "DELIVERED", "SUCCEEDED"]);
+    elsewhere.began("w", 1, 1).ended("w", 2, 1);
+    assert_eq!(elsewhere.broken(), [Promise::Honest], "no run has carried it out");
     let mut honest = command(&["QUEUED", "DELIVERED", "CANCELED"]);
     assert_eq!(honest.began("w", 1, 1).broken(), [], "taken back while it ran");
 }

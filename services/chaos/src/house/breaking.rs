@@ -5,11 +5,16 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{sleep, timeout};
 
-use super::{House, Process, link::Mode, process::Order};
+use super::{
+    House, Process, agent_link,
+    link::{Link, Mode},
+    process::Order,
+};
 use crate::{
     reader::Pace,
     record::Record,
     schedule::{Fault, Kind},
+    stored,
 };
 
 /// By how much a delayed link is late.
@@ -24,7 +29,15 @@ impl House {
         let lasts_ms = u64::try_from(fault.lasts.as_millis()).unwrap_or(u64::MAX);
         self.recorder.put(Record::Fault { kind: fault.kind, target, lasts_ms });
         self.begin(fault).await;
-        sleep(fault.lasts).await;
+        match fault.kind {
+            // Long enough to report into the spool, and then long enough to be dead.
+            Kind::HandOver => {
+                sleep(fault.lasts / 2).await;
+                self.order(fault, Order::Kill).await;
+                sleep(fault.lasts / 2).await;
+            }
+            _ => sleep(fault.lasts).await,
+        }
         self.undo(fault).await;
     }
 
@@ -34,13 +47,18 @@ impl House {
                 self.order(fault, Order::Kill).await;
             }
             Kind::PauseAgent | Kind::PauseReplica | Kind::PauseEdge => self.order(fault, Order::Pause).await,
-            Kind::StopReplica | Kind::StopEdge => self.order(fault, Order::Stop).await,
+            Kind::StopAgent | Kind::StopReplica | Kind::StopEdge => self.order(fault, Order::Stop).await,
             Kind::Twin => self.order(fault, Order::Replace).await,
             Kind::Cut => self.links[fault.target].set(Mode::Cut),
             Kind::Freeze => self.links[fault.target].set(Mode::Frozen),
             Kind::Delay => self.links[fault.target].set(Mode::Delayed(DELAY)),
             Kind::StopReading => self.pace(fault.target, Pace::Stopped),
             Kind::SlowReading => self.pace(fault.target, Pace::Slow),
+            Kind::HandOver => self.link_of(fault.target).set(Mode::Cut),
+            Kind::Compact => {
+                self.pace(fault.target, Pace::Away);
+                stored::cut_off(self.postgres.direct_url(), true).await;
+            }
             Kind::Storm => self.storms.send_modify(|storms| *storms += 1),
             Kind::BusLost => self.lose_the_bus().await,
         }
@@ -52,14 +70,29 @@ impl House {
             | Kind::KillReplica
             | Kind::KillEdge
             | Kind::KillPostgres
+            | Kind::StopAgent
             | Kind::StopReplica
             | Kind::StopEdge => self.order(fault, Order::Start).await,
             Kind::PauseAgent | Kind::PauseReplica | Kind::PauseEdge => self.order(fault, Order::Resume).await,
             Kind::Twin => self.order(fault, Order::Return).await,
             Kind::Cut | Kind::Freeze | Kind::Delay => self.links[fault.target].set(Mode::Open),
             Kind::StopReading | Kind::SlowReading => self.pace(fault.target, Pace::Usual),
+            Kind::HandOver => {
+                self.link_of(fault.target).set(Mode::Open);
+                self.order(fault, Order::Start).await;
+            }
+            Kind::Compact => {
+                stored::cut_off(self.postgres.direct_url(), false).await;
+                self.pace(fault.target, Pace::Usual);
+            }
             Kind::Storm | Kind::BusLost => {}
         }
+    }
+
+    /// The link between an agent and the replicas.
+    fn link_of(&self, agent: usize) -> &Link {
+        let name = agent_link(&self.agent_names[agent]);
+        self.links.iter().find(|link| link.name == name).expect("every agent has a link")
     }
 
     async fn order(&self, fault: Fault, order: Order) {
@@ -75,7 +108,9 @@ impl House {
 
     fn process(&self, fault: Fault) -> Option<&Process> {
         match fault.kind {
-            Kind::KillAgent | Kind::PauseAgent | Kind::Twin => self.agents.get(fault.target),
+            Kind::KillAgent | Kind::PauseAgent | Kind::StopAgent | Kind::Twin | Kind::HandOver => {
+                self.agents.get(fault.target)
+            }
             Kind::KillReplica | Kind::PauseReplica | Kind::StopReplica => self.replicas.get(fault.target),
             Kind::KillEdge | Kind::PauseEdge | Kind::StopEdge => self.edges.get(fault.target),
             Kind::KillPostgres => self.postgres.process.as_ref(),
@@ -86,12 +121,14 @@ impl House {
     fn target(&self, fault: Fault) -> String {
         let number = fault.target + 1;
         match fault.kind {
-            Kind::KillAgent | Kind::PauseAgent | Kind::Twin => self.agent_names[fault.target].clone(),
+            Kind::KillAgent | Kind::PauseAgent | Kind::StopAgent | Kind::Twin | Kind::HandOver => {
+                self.agent_names[fault.target].clone()
+            }
             Kind::KillReplica | Kind::PauseReplica | Kind::StopReplica => format!("replica-{number}"),
             Kind::KillEdge | Kind::PauseEdge | Kind::StopEdge => format!("edge-{number}"),
             Kind::KillPostgres | Kind::BusLost => "postgres".into(),
             Kind::Cut | Kind::Freeze | Kind::Delay => self.links[fault.target].name.clone(),
-            Kind::StopReading | Kind::SlowReading => self.seats[fault.target].name.clone(),
+            Kind::StopReading | Kind::SlowReading | Kind::Compact => self.seats[fault.target].name.clone(),
             Kind::Storm => "every WebSocket client".into(),
         }
     }

@@ -18,17 +18,22 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const LIMITS: &str = r#"{"all": {"connections_per_user": 1000, "connections_per_ip": 100000,
     "connections_per_minute": 100000, "messages_per_minute": 100000}}"#;
 /// Short, so that a short run sees leases end and sessions be given up.
-const STATE_SETTINGS: [(&str, &str); 8] = [
+const STATE_SETTINGS: [(&str, &str); 9] = [
     ("SIGNALBOX_PROFILE", "development"),
     ("SIGNALBOX_HEARTBEAT_INTERVAL_MS", "1000"),
     ("SIGNALBOX_ADOPT_AFTER_S", "3"),
     ("SIGNALBOX_DRAIN_WINDOW_MS", "500"),
     ("SIGNALBOX_DATABASE_CONNECTIONS", "10"),
     ("SIGNALBOX_DATABASE_WAIT_S", "600"),
+    ("SIGNALBOX_RETENTION_INTERVAL_MS", "500"),
     // Being lost is tested elsewhere; here agents come back at any time.
     ("SIGNALBOX_LOST_AFTER_S", "36000"),
     ("SIGNALBOX_LOG", "info"),
 ];
+
+/// How many events the first replica and the first edge keep in memory: what is some seconds old they read from the
+/// log, while the others hold what is as old as minutes.
+const SMALL_RING: &str = "512";
 
 /// Makes the processes of a house.
 pub(super) struct Workshop<'a> {
@@ -52,6 +57,9 @@ impl Workshop<'_> {
             command.env("SIGNALBOX_DATABASE_URL", &database_url);
             command.env("SIGNALBOX_JWT_SECRET", secret.expose_secret());
             command.envs(STATE_SETTINGS);
+            if at == 1 {
+                command.env("SIGNALBOX_RING_EVENTS", SMALL_RING);
+            }
             command
         })
     }
@@ -68,6 +76,9 @@ impl Workshop<'_> {
             command.args(["--profile", "development", "--drain-window-ms", "500"]);
             command.arg("--limits-file").arg(&limits);
             command.env("SIGNALBOX_JWT_SECRET", secret.expose_secret());
+            if at == 1 {
+                command.env("SIGNALBOX_EDGE_RING_EVENTS", SMALL_RING);
+            }
             command
         })
     }

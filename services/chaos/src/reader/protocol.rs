@@ -28,8 +28,8 @@ pub(crate) enum Heard {
     Event(u64),
     /// The server asks whether anybody is there.
     Ping,
-    /// What was missed can no longer be had.
-    Gap,
+    /// What was missed can no longer be had; what comes after this revision can.
+    Gap(u64),
     /// The server does not do what was asked.
     Refused,
     /// Anything else.
@@ -96,7 +96,7 @@ impl Protocol {
     pub(crate) fn hear(&self, message: &Value) -> Heard {
         let text = message.to_string();
         if text.contains("CURSOR_EXPIRED") {
-            return Heard::Gap;
+            return Heard::Gap(oldest(message).unwrap_or_default());
         }
         let kind = message["type"].as_str().unwrap_or_default();
         let cursor = match self.name {
@@ -117,6 +117,18 @@ impl Protocol {
             }
             _ => Heard::Other,
         }
+    }
+}
+
+/// The revision of the oldest cursor that a message tells of, wherever its protocol has it.
+fn oldest(message: &Value) -> Option<u64> {
+    match message {
+        Value::Object(fields) => match fields.get("oldest_cursor").and_then(Value::as_str) {
+            Some(cursor) => cursor.rsplit_once(':')?.1.parse().ok(),
+            None => fields.values().find_map(oldest),
+        },
+        Value::Array(items) => items.iter().find_map(oldest),
+        _ => None,
     }
 }
 
@@ -143,7 +155,9 @@ mod tests {
     #[test]
     fn a_lost_history_a_refusal_and_bad_health_are_three_things() {
         let error = |code: &str| json!({"type": "error", "payload": {"code": code}});
-        assert_eq!(hear("aisoc", &error("CURSOR_EXPIRED")), Heard::Gap);
+        let mut gone = error("CURSOR_EXPIRED");
+        gone["payload"]["oldest_cursor"] = "e-1:1023".into();
+        assert_eq!(hear("aisoc", &gone), Heard::Gap(1023));
         assert_eq!(hear("aisoc", &error("UNAVAILABLE")), Heard::Refused);
         assert_eq!(hear("aisoc", &error("SYSTEM_DEGRADED")), Heard::Other);
         assert_eq!(hear("sentinel_ai", &json!({"type": "error", "message": "m"})), Heard::Other);

@@ -56,7 +56,10 @@ impl Reader {
                         .await
                         .context("answer")?;
                 }
-                Heard::Gap => self.gap(text.to_string()),
+                Heard::Gap(oldest) => {
+                    self.gap(text.to_string(), oldest);
+                    bail!("history is gone up to {oldest}");
+                }
                 Heard::Refused => bail!("refused: {text}"),
                 Heard::Other => {}
             }

@@ -55,7 +55,7 @@ impl Reader {
                     self.recorder.put(Record::Bookmark { reader, revision });
                 }
                 Some(Response::OutOfRange(out)) => {
-                    self.gap(out.reason.clone());
+                    self.gap(out.reason.clone(), out.oldest.map_or(0, |cursor| cursor.revision));
                     bail!("out of range: {}", out.reason);
                 }
                 Some(Response::Metrics(_)) | None => {}

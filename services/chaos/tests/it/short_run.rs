@@ -1,8 +1,12 @@
-//! What the gate runs of it: half a minute, a small house, every kind of fault.
+//! What the gate runs of it, each in a small house: half a minute with every kind of fault, spools that are handed
+//! over, and a rolling restart.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use signalbox_chaos::{Course, Kind, Plan, Size, Source, check, figures, run, table, told};
+use signalbox_chaos::{Course, Faults, Figures, Kind, Plan, Size, Source, check, figures, run, table, told};
 
 /// Any seed will do; this one has many kinds of faults early on.
 const SEED: u64 = 20;
@@ -26,34 +30,68 @@ fn postgres() -> Source {
         .unwrap_or_else(|| panic!("{SERVER} is not set: run the tests with `cargo xtask test`"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_house_under_every_fault_keeps_its_promises() {
+fn plan(dir: &Path) -> Plan {
     let bin_dir = variable(BIN_DIR)
         .unwrap_or_else(|| panic!("{BIN_DIR} is not set: run the tests with `cargo xtask test`"));
-    let dir = tempfile::Builder::new().prefix("signalbox-chaos-test-").tempdir().unwrap();
-    let plan = Plan {
+    Plan {
         size: Size::SMALL,
         bin_dir: bin_dir.into(),
         own_program: PathBuf::from(env!("CARGO_BIN_EXE_signalbox-chaos")),
         postgres: postgres(),
-        dir: dir.path().into(),
-    };
+        dir: dir.into(),
+    }
+}
+
+/// Runs it, and answers the figures and how they look; fails where a promise was broken.
+async fn kept(course: &Course) -> (Figures, String) {
+    let dir = tempfile::Builder::new().prefix("signalbox-chaos-test-").tempdir().unwrap();
+    let entries = run(&plan(dir.path()), course).await.unwrap();
+    let (violations, figures) = (check(&entries), figures(&entries));
+    let shown = table(&figures, &violations);
+    if !violations.is_empty() {
+        panic!("{shown}\n{}\nkept in {}", told(&violations, course.seed), dir.keep().display());
+    }
+    (figures, shown)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_house_under_every_fault_keeps_its_promises() {
     let course = Course {
         seed: SEED,
         length: Duration::from_secs(30),
         every: Duration::from_secs(1),
-        kinds: Kind::ALL.to_vec(),
+        faults: Faults::Drawn(Kind::ALL.to_vec()),
     };
-    let entries = run(&plan, &course).await.unwrap();
-    let (violations, figures) = (check(&entries), figures(&entries));
-    let shown = table(&figures, &violations);
-    if !violations.is_empty() {
-        panic!("{shown}\n{}\nkept in {}", told(&violations, SEED), dir.keep().display());
-    }
+    let (figures, shown) = kept(&course).await;
     // What nobody did cannot go wrong: everybody has had something to do.
     assert!(figures.faults.values().sum::<usize>() >= 10, "{shown}");
     assert!(figures.acknowledged > 0 && figures.started > 0, "{shown}");
     for protocol in ["grpc", "sentinelops", "aisoc", "freeagentics", "sentinel_ai", "projects"] {
         assert!(figures.delivered[protocol][0] > 0, "nothing was delivered over {protocol}\n{shown}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_agents_leave_in_their_spools_is_handed_over() {
+    let course = Course {
+        seed: SEED,
+        length: Duration::from_secs(10),
+        every: Duration::from_secs(3),
+        faults: Faults::Drawn(vec![Kind::HandOver]),
+    };
+    let (figures, shown) = kept(&course).await;
+    assert!(figures.handed_over > 0, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_under_load_loses_nothing_and_starts_nothing_twice() {
+    let course = Course {
+        seed: SEED,
+        length: Duration::from_secs(21),
+        every: Duration::from_secs(3),
+        faults: Faults::Rolling,
+    };
+    let (figures, shown) = kept(&course).await;
+    assert_eq!(figures.faults.values().sum::<usize>(), 7, "two replicas, two edges, three agents\n{shown}");
+    assert!(figures.acknowledged > 0 && figures.started > 0, "{shown}");
 }

@@ -97,7 +97,7 @@ async fn a_client_that_vanishes_leaves_its_place() {
 async fn a_client_that_reads_slowly_gets_everything_in_order_and_slows_nobody() {
     const EVENTS: u64 = 3000;
     let edge = Edge::start_with(|config| {
-        config.feed.ring_len_max = 64;
+        config.ring_events = 64;
         config.feed.lag_notice_after = 100;
     })
     .await;

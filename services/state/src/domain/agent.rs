@@ -59,6 +59,7 @@ pub(super) fn register(draft: &mut Draft<'_>, new: &Create, now: OffsetDateTime)
         connectivity: Connectivity::Never,
         session_epoch: 0,
         replica_id: None,
+        instance_uid: None,
         version: 1,
         config: None,
         created_at: now,

@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     pub(crate) session_epoch: u64,
     /// The replica that holds the session.
     pub(crate) replica_id: Option<Uuid>,
+    /// The run of the agent that has its current session, or had its last one.
+    pub(crate) instance_uid: Option<Uuid>,
     /// Raised by each change of the row.
     pub(crate) version: u64,
     /// The configuration that administrators want it to have.

@@ -75,6 +75,18 @@ impl Open {
         validate::labels("hello.labels", &self.labels)
     }
 
+    /// Refuses a run while one that began later holds the session: a process that stood still and was replaced must
+    /// not take its place back. Runs are told apart by the times in their ids alone, which have to be UUIDv7 for it;
+    /// where the later one is gone, whoever is there is welcome.
+    fn check_run(&self, known: &Agent) -> Result<(), Error> {
+        let begun_at = |run: Uuid| run.get_timestamp().map(|time| time.to_unix());
+        let holder = known.instance_uid.filter(|_| known.connectivity == Connectivity::Connected);
+        match (begun_at(self.instance_uid), holder.and_then(begun_at)) {
+            (Some(own), Some(holders)) if own < holders => Err(superseded(&self.agent_id)),
+            _ => Ok(()),
+        }
+    }
+
     /// What the agent says of itself, where it differs from what is known.
     fn describe(&self, draft: &mut Draft<'_>, mut known: Agent, now: OffsetDateTime) -> Agent {
         let mut changes = Map::new();
@@ -150,6 +162,7 @@ impl Change for Open {
                 agent::register(draft, &new, now)?
             }
         };
+        self.check_run(&known)?;
         let mut agent = self.describe(draft, known, now);
         let last_report = draft.last_report(&self.agent_id, self.instance_uid);
         if last_report == 0 {
@@ -162,6 +175,7 @@ impl Change for Open {
         // number in common with its former life.
         agent.session_epoch = (agent.session_epoch + 1).max(draft.next_revision());
         agent.replica_id = Some(self.replica_id);
+        agent.instance_uid = Some(self.instance_uid);
         agent.connected_at = Some(now);
         agent.disconnected_at = None;
         let session_epoch = agent.session_epoch;

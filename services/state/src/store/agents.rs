@@ -26,6 +26,7 @@ struct Row {
     connectivity: String,
     session_epoch: i64,
     replica_id: Option<Uuid>,
+    session_instance_uid: Option<Uuid>,
     version: i64,
     config: Option<String>,
     config_generation: i64,
@@ -65,6 +66,7 @@ impl Row {
                 .ok_or_else(|| unreadable("connectivity", self.connectivity))?,
             session_epoch: unsigned(self.session_epoch)?,
             replica_id: self.replica_id,
+            instance_uid: self.session_instance_uid,
             version: unsigned(self.version)?,
             config: config.transpose()?,
             created_at: self.created_at,
@@ -87,9 +89,9 @@ pub(crate) async fn load(
         Row,
         r#"SELECT a.tenant_id, a.agent_id, name, template, labels AS "labels: Json<BTreeMap<String, String>>",
                   capabilities AS "capabilities: Json<Vec<String>>", software_version, status, status_reason,
-                  exit_code, connectivity, session_epoch, replica_id, version, config::text AS config,
-                  config_generation, config_hash, config_status, config_reason, created_at, created_by,
-                  updated_at, connected_at, disconnected_at
+                  exit_code, connectivity, session_epoch, replica_id, session_instance_uid, version,
+                  config::text AS config, config_generation, config_hash, config_status, config_reason,
+                  created_at, created_by, updated_at, connected_at, disconnected_at
            FROM agents a
            JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, agent_id)
              ON a.tenant_id = wanted.tenant_id AND a.agent_id = wanted.agent_id"#,
@@ -115,9 +117,9 @@ pub(crate) async fn list(
         Row,
         r#"SELECT tenant_id, agent_id, name, template, labels AS "labels: Json<BTreeMap<String, String>>",
                   capabilities AS "capabilities: Json<Vec<String>>", software_version, status, status_reason,
-                  exit_code, connectivity, session_epoch, replica_id, version, config::text AS config,
-                  config_generation, config_hash, config_status, config_reason, created_at, created_by,
-                  updated_at, connected_at, disconnected_at
+                  exit_code, connectivity, session_epoch, replica_id, session_instance_uid, version,
+                  config::text AS config, config_generation, config_hash, config_status, config_reason,
+                  created_at, created_by, updated_at, connected_at, disconnected_at
            FROM agents
            WHERE tenant_id = $1 AND agent_id > $2 AND labels @> $3
            ORDER BY agent_id
@@ -144,7 +146,8 @@ pub(crate) async fn put(executor: impl PgExecutor<'_>, agents: &[(&str, &Agent)]
              capabilities = EXCLUDED.capabilities, software_version = EXCLUDED.software_version,
              status = EXCLUDED.status, status_reason = EXCLUDED.status_reason, exit_code = EXCLUDED.exit_code,
              connectivity = EXCLUDED.connectivity, session_epoch = EXCLUDED.session_epoch,
-             replica_id = EXCLUDED.replica_id, version = EXCLUDED.version, config = EXCLUDED.config,
+             replica_id = EXCLUDED.replica_id, session_instance_uid = EXCLUDED.session_instance_uid,
+             version = EXCLUDED.version, config = EXCLUDED.config,
              config_generation = EXCLUDED.config_generation, config_hash = EXCLUDED.config_hash,
              config_status = EXCLUDED.config_status, config_reason = EXCLUDED.config_reason,
              updated_at = EXCLUDED.updated_at, connected_at = EXCLUDED.connected_at,
@@ -172,6 +175,7 @@ fn row(tenant_id: &str, agent: &Agent) -> serde_json::Value {
         "connectivity": agent.connectivity.word(),
         "session_epoch": agent.session_epoch,
         "replica_id": agent.replica_id,
+        "session_instance_uid": agent.instance_uid,
         "version": agent.version,
         "config": config.map(|config| &config.content),
         "config_generation": config.map_or(0, |config| config.generation),

@@ -11,6 +11,7 @@ mod bad_input;
 mod catalog_walk;
 mod commands;
 mod endings;
+mod fences;
 mod forgetting;
 mod main_line;
 mod occurrences;

@@ -189,7 +189,7 @@ async fn the_latest_measurements_reach_watchers_of_every_replica_and_no_log() {
 }
 
 /// Waits until a statement waits for a lock, and so for the test.
-async fn blocked(pool: &sqlx::PgPool) {
+pub(crate) async fn blocked(pool: &sqlx::PgPool) {
     let waiting = async {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
         while sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.expect("the database answers") == 0 {

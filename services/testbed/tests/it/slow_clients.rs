@@ -37,7 +37,7 @@ async fn readers_that_stop_or_drip_or_come_and_go_lose_nothing_beside_one_that_k
     let limits = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(limits.path(), r#"{"all": {"connections_per_minute": 100000}}"#).unwrap();
     let edge = Edge::start_with(&state.url(), |config| {
-        config.feed.ring_len_max = 64;
+        config.ring_events = 64;
         config.limits_file = Some(limits.path().to_owned());
     })
     .await;

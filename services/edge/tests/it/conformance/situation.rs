@@ -166,7 +166,7 @@ impl Situation {
             Self::UnknowableKey => config.grpc_url = "http://127.0.0.1:1".into(),
             Self::Silence | Self::SignsOfLife => config.timing.keep_alive = Duration::from_millis(100),
             Self::SlowReader => {
-                config.feed.ring_len_max = 64;
+                config.ring_events = 64;
                 config.feed.lag_notice_after = 100;
             }
             Self::NeverReads => {
