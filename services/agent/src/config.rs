@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use signalbox_transport::ClientTlsConfig;
 use tonic::transport::Uri;
 
-use crate::{backoff::BackoffConfig, reports::REPORT_LEN_MAX};
+use crate::{backoff::BackoffConfig, dialer::Dialer, reports::REPORT_LEN_MAX};
 
 const GRPC_URL: &str = "http://host:port or https://host:port";
 const AGENT_ID_LEN_MAX: usize = 128;
@@ -25,6 +25,8 @@ pub struct Config {
     pub grpc_urls: Vec<String>,
     /// Whom it trusts to be the state service, and how it shows who it is.
     pub tls: ClientTlsConfig,
+    /// How connections are made; by TCP when unset.
+    pub dialer: Option<Dialer>,
     /// Token of the role `agent`.
     pub token: SecretString,
     /// The agent's id: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`, the first a letter or a digit.
@@ -105,6 +107,7 @@ impl Config {
         Self {
             grpc_urls: vec![grpc_url.into()],
             tls: ClientTlsConfig::default(),
+            dialer: None,
             token,
             agent_id: agent_id.into(),
             name: String::new(),

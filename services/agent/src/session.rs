@@ -256,15 +256,17 @@ async fn connect(link: &Link, url: &str) -> Result<Halves, Ending> {
     // Read again for each attempt: a certificate may have been renewed since.
     let endpoint =
         signalbox_transport::endpoint(url, &link.config.tls).map_err(|error| Ending::unreachable(&error))?;
-    let channel = endpoint
+    let endpoint = endpoint
         .connect_timeout(link.config.connect_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
-        .map_err(|error| Ending::unreachable(&error))?;
+        .keep_alive_while_idle(true);
+    let connected = match &link.config.dialer {
+        Some(dialer) => dialer.connect(endpoint).await,
+        None => endpoint.connect().await,
+    };
+    let channel = connected.map_err(|error| Ending::unreachable(&error))?;
     let (outbound, messages) = mpsc::channel(OUTBOUND_LEN_MAX);
     // Sent before the call is made: a server need not answer before it has heard the hello.
     let hello = ConnectRequest { message: Some(ToServer::Hello(hello(link))) };

@@ -10,6 +10,7 @@ mod resources;
 mod server;
 mod sessions;
 mod simulate;
+mod simulated;
 mod spool;
 mod supervision;
 mod wire;

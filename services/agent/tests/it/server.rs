@@ -43,7 +43,7 @@ impl TestServer {
         let (sender, sessions) = mpsc::channel(QUEUE_LEN);
         let stop = CancellationToken::new();
         let serving = Server::builder()
-            .add_service(AgentServiceServer::new(Script(sender)))
+            .add_service(service(sender))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
         tokio::spawn(serving);
         Self { address, sessions, _stop: stop.drop_guard() }
@@ -66,6 +66,11 @@ impl TestServer {
     }
 }
 
+/// The service, which hands its sessions on.
+pub(crate) fn service(sessions: mpsc::Sender<Session>) -> AgentServiceServer<impl AgentService> {
+    AgentServiceServer::new(Script(sessions))
+}
+
 /// What a server usually says; heartbeats are rare enough not to get in the way.
 pub(crate) fn welcome(last_accepted_report: u64) -> Welcome {
     Welcome {
@@ -86,6 +91,11 @@ impl Session {
     pub(crate) async fn message(&mut self) -> Option<FromAgent> {
         let message = soon("a message", self.messages.message()).await.ok().flatten()?;
         Some(message.message.expect("a message says something"))
+    }
+
+    /// The agent's next message, however long it takes; `None` when the session is over.
+    pub(crate) async fn said(&mut self) -> Option<FromAgent> {
+        self.messages.message().await.ok().flatten()?.message
     }
 
     /// The agent's next report; heartbeats and measurements are passed over.
@@ -150,6 +160,11 @@ impl Session {
         self.answers.send(Err(status)).await.unwrap();
     }
 
+    /// Ends the session with a status, whether anybody hears it or not.
+    pub(crate) async fn fail_quietly(self, status: Status) {
+        let _ = self.answers.send(Err(status)).await;
+    }
+
     async fn say(&self, message: ToAgent) {
         assert!(self.offer(message).await, "the agent listens");
     }
@@ -179,7 +194,8 @@ impl AgentService for Script {
         let Some(FromAgent::Hello(hello)) = first else { panic!("expected a hello, got {first:?}") };
         let (answers, stream) = mpsc::channel(QUEUE_LEN);
         let authorization = authorization.unwrap_or_default();
-        self.0.send(Session { hello, authorization, messages, answers }).await.unwrap();
+        let session = Session { hello, authorization, messages, answers };
+        self.0.send(session).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

@@ -9,6 +9,8 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 use v1::AgentStatus::Active;
 
+use crate::sessions::blocked;
+
 #[tokio::test]
 async fn while_postgres_is_away_writes_are_refused_and_readers_keep_their_streams() {
     let (database, mut proxy) = through(&database().await).await;
@@ -93,5 +95,37 @@ async fn a_session_that_ended_while_postgres_was_away_is_closed_when_it_is_back(
     let event = watcher.next_of("agent.connectivity_change").await;
     let data: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
     assert_eq!(data["new_connectivity"], "disconnected");
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_while_it_is_prepared_is_waited_for_again() {
+    let database = database().await;
+    State::start(&database).await.stop().await;
+    let pool = sqlx::PgPool::connect(database.expose_secret()).await.unwrap();
+    let mut held = Vec::new();
+    // What a starting replica needs first, and what it needs in the end.
+    for table in ["_sqlx_migrations", "replicas"] {
+        let mut hold = pool.begin().await.unwrap();
+        let lock = sqlx::AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
+        sqlx::query(lock).execute(&mut *hold).await.unwrap();
+        held.push(hold);
+    }
+    let disturbed = async {
+        for hold in held {
+            blocked(&pool).await;
+            // As Postgres ends its connections when it ends itself.
+            let sql = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+                       WHERE wait_event_type = 'Lock' AND datname = current_database()";
+            sqlx::query(sql).execute(&pool).await.unwrap();
+            hold.commit().await.unwrap();
+        }
+    };
+    let (state, ()) = tokio::join!(State::start(&database), disturbed);
+    Client::new(state.channel(), Role::Viewer)
+        .agents()
+        .list_agents(v1::ListAgentsRequest::default())
+        .await
+        .unwrap();
     state.stop().await;
 }
