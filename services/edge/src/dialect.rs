@@ -8,6 +8,7 @@ mod fields;
 pub mod freeagentics;
 pub mod notice;
 pub mod projects;
+mod refusal;
 pub mod request;
 pub mod sentinel_ai;
 pub mod sentinelops;
@@ -21,7 +22,8 @@ use time::OffsetDateTime;
 use crate::{event::Event, interest::TypeName};
 pub use code::Code;
 pub use notice::Notice;
-pub use request::{Incoming, Refusal, Request, Selection, Subscribe};
+pub use refusal::{About, Refusal};
+pub use request::{Incoming, Request, Selection, Subscribe};
 
 /// Measurements are no events of the log; clients subscribe to them under this name all the same.
 pub const METRICS: &str = "metrics.update";

@@ -6,6 +6,7 @@
 mod admission;
 mod api_keys;
 mod changes;
+mod confirmation;
 mod course;
 mod credentials;
 mod health;
@@ -14,6 +15,7 @@ mod keep_alive;
 mod latest;
 mod machine;
 mod measurements;
+mod reports;
 mod requests;
 mod retry;
 #[cfg(test)]

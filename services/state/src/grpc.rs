@@ -42,6 +42,8 @@ use crate::{
 use authenticate::Authenticate;
 pub(crate) use authenticate::Authenticator;
 use caller::Caller;
+#[cfg(any(test, fuzzing))]
+pub(crate) use session::accept;
 
 /// Largest message that is taken, in bytes: 500 log lines of 16 KiB do not fit, and need not.
 const MESSAGE_LEN_MAX: usize = 4 << 20;

@@ -7,6 +7,8 @@
 mod bus;
 mod config;
 mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod grpc;
 mod keeper;
 mod log;

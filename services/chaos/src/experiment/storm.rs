@@ -1,6 +1,9 @@
 //! A storm: an edge restarts under thousands of clients, and all of them come back at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -27,8 +30,14 @@ const OPENING: usize = 64;
 const CLIENTS_OF_USER: usize = 500;
 /// How soon somebody who was not let in tries again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How many of those that are back first go on reading, to see how late events come while the others return.
+const FIRST_BACK: usize = 100;
+/// The mark of the event that everybody misses; those of the storm follow.
+const MISSED_MARK: u64 = 1;
+/// How often something happens during the storm.
+const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 /// How long all of them together may take to come back.
-const STORM_MAX: Duration = Duration::from_secs(120);
+const STORM_MAX: Duration = Duration::from_secs(600);
 
 /// How one client came back.
 struct Return {
@@ -38,6 +47,47 @@ struct Return {
     resumed: Duration,
     /// How often it was not let in.
     turned_away: u32,
+}
+
+/// What happens during the storm, and how late those hear of it who are back first.
+#[derive(Default)]
+struct Live(Mutex<Heard>);
+
+#[derive(Default)]
+struct Heard {
+    /// When each event was published, by its mark.
+    sent: Vec<Instant>,
+    back: usize,
+    late: Vec<Duration>,
+}
+
+impl Live {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a client that is back is one of the first.
+    fn is_first(&self) -> bool {
+        let mut heard = self.heard();
+        heard.back += 1;
+        heard.back <= FIRST_BACK
+    }
+
+    /// Something is about to be published; gives its mark.
+    fn publishes(&self) -> u64 {
+        let mut heard = self.heard();
+        heard.sent.push(Instant::now());
+        MISSED_MARK + heard.sent.len() as u64
+    }
+
+    /// A client that was back since then has seen an event.
+    fn saw(&self, mark: u64, back_since: Instant) {
+        let mut heard = self.heard();
+        let at = usize::try_from(mark - MISSED_MARK).unwrap_or(usize::MAX);
+        let sent = at.checked_sub(1).and_then(|at| heard.sent.get(at)).copied();
+        // What it had missed is not late.
+        heard.late.extend(sent.filter(|sent| *sent > back_since).map(|sent| sent.elapsed()));
+    }
 }
 
 pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
@@ -70,17 +120,18 @@ pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
 
     let (begin, begins) = watch::channel(None::<Instant>);
     let mut returning = JoinSet::new();
+    let live = Arc::new(Live::default());
     for (mut client, token) in crowd {
-        let (cursor, mut begins) = (Arc::clone(&cursor), begins.clone());
+        let (cursor, live, mut begins) = (Arc::clone(&cursor), Arc::clone(&live), begins.clone());
         returning.spawn(async move {
             client.ended().await;
             let begun = *begins.wait_for(Option::is_some).await.context("the storm begins")?;
-            come_back(edge, &token, &cursor, begun.context("it has begun")?).await
+            come_back(edge, &token, &cursor, begun.context("it has begun")?, live).await
         });
     }
     house.edge().0.order(Order::Stop).await;
     // Its listeners are the first to go; this is missed by everybody.
-    publish(&caller).await?;
+    publish(&caller, MISSED_MARK).await?;
     house.edge().0.order(Order::Start).await;
     sleep(AGAIN_AFTER).await;
     answers(edge).await?;
@@ -92,12 +143,28 @@ pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
         }
         anyhow::Ok(())
     };
-    timeout(STORM_MAX, everybody).await.context("not everybody came back")??;
+    let publishing = async {
+        loop {
+            publish(&caller, live.publishes()).await?;
+            sleep(PUBLISH_EVERY).await;
+        }
+    };
+    tokio::select! {
+        back = timeout(STORM_MAX, everybody) => back.context("not everybody came back")??,
+        failed = publishing => return failed,
+    }
     let after = edge_memory(house).await?;
-    Ok(report(&returns, [idle, full, after]))
+    let late = std::mem::take(&mut live.heard().late);
+    Ok(report(&returns, late, [idle, full, after]))
 }
 
-async fn come_back(edge: std::net::SocketAddr, token: &str, cursor: &str, begun: Instant) -> Result<Return> {
+async fn come_back(
+    edge: std::net::SocketAddr,
+    token: &str,
+    cursor: &str,
+    begun: Instant,
+    live: Arc<Live>,
+) -> Result<Return> {
     let mut turned_away = 0;
     loop {
         match Client::open(edge, token, cursor, false).await {
@@ -106,7 +173,13 @@ async fn come_back(edge: std::net::SocketAddr, token: &str, cursor: &str, begun:
                 client.event().await.context("a client did not get what it had missed")?;
                 let resumed = begun.elapsed();
                 // Stays, as it would.
-                tokio::spawn(async move { client.ended().await });
+                let (is_first, back_since) = (live.is_first(), Instant::now());
+                tokio::spawn(async move {
+                    while is_first && let Ok(seen) = client.event().await {
+                        live.saw(seen.mark, back_since);
+                    }
+                    client.ended().await;
+                });
                 return Ok(Return { subscribed, resumed, turned_away });
             }
             Err(_) => {
@@ -117,10 +190,10 @@ async fn come_back(edge: std::net::SocketAddr, token: &str, cursor: &str, begun:
     }
 }
 
-async fn publish(caller: &Caller) -> Result<()> {
+async fn publish(caller: &Caller, mark: u64) -> Result<()> {
     let event = EventInput {
         r#type: "system.alert".into(),
-        data: json!({"severity": "info", "message": "mark-1"}).to_string().into(),
+        data: json!({"severity": "info", "message": format!("mark-{mark}")}).to_string().into(),
         ..EventInput::default()
     };
     let request = PublishRequest { events: vec![event], ..PublishRequest::default() };
@@ -135,7 +208,7 @@ async fn publish(caller: &Caller) -> Result<()> {
     Ok(())
 }
 
-fn report(returns: &[Return], [idle, full, after]: [f64; 3]) -> String {
+fn report(returns: &[Return], mut late: Vec<Duration>, [idle, full, after]: [f64; 3]) -> String {
     let mut subscribed: Vec<_> = returns.iter().map(|client| client.subscribed).collect();
     let mut resumed: Vec<_> = returns.iter().map(|client| client.resumed).collect();
     let turned_away: u32 = returns.iter().map(|client| client.turned_away).sum();
@@ -150,6 +223,10 @@ fn report(returns: &[Return], [idle, full, after]: [f64; 3]) -> String {
         ("subscribed after, s (p50 / p99 / last)", times(&mut subscribed)),
         ("had what they missed after, s (p50 / p99 / last)", times(&mut resumed)),
         ("clients a second", format!("{rate:.0}")),
+        (
+            "publish to those back first, meanwhile, ms (p50 / p99)",
+            format!("{:.0} / {:.0}", percentile(&mut late, 0.5), percentile(&mut late, 0.99)),
+        ),
         ("tries that were not let in", turned_away.to_string()),
         (
             "memory of the edge, MiB (empty / before / after the storm)",

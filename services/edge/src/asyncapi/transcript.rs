@@ -12,12 +12,11 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 use super::about::About;
 use crate::{
     dialect::{
-        Code, Dialect, DialectId, Notice, Refusal,
+        About as Concern, Code, Dialect, DialectId, Notice, Refusal,
         notice::{
             AgentView, Configured, Ending, LeavingReason, MetricsView, Pool, Ready, SnapshotEnd,
             SnapshotPart, Subscribed, Usage,
         },
-        request::About as Concern,
         sentinel_ai,
     },
     event::Event,

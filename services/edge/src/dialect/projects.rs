@@ -9,11 +9,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::{
-    Code, Dialect, DialectId, Incoming, Manners, Notice, Refusal, Request, Selection, Subscribe,
+    About, Code, Dialect, DialectId, Incoming, Manners, Notice, Refusal, Request, Selection, Subscribe,
     fields::{self, Fields, Read, quote},
-    json,
-    request::About,
-    snapshot_end,
+    json, snapshot_end,
     stamp::Stamp,
 };
 use crate::{

@@ -11,12 +11,11 @@ use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime, macros::datetime};
 
 use super::{
-    Code, Dialect, DialectId, Notice, Refusal,
+    About, Code, Dialect, DialectId, Notice, Refusal,
     notice::{
         AgentView, Configured, Ending, LeavingReason, MetricsView, Pool, Ready, SnapshotEnd, SnapshotPart,
         Subscribed, Usage,
     },
-    request::About,
 };
 use crate::event::Event;
 

@@ -173,6 +173,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_numbers_are_those_of_the_documents() {
+        for dialect in DialectId::ALL {
+            let [strict, wide] = [Profile::Production, Profile::Development].map(|profile| {
+                let limits = profile.limits(dialect);
+                let connections =
+                    [limits.connections_per_user, limits.connections_per_ip, limits.connections_per_minute];
+                (connections, limits.messages_per_minute, limits.subscriptions, limits.message_len_max)
+            });
+            let subscriptions = if dialect == DialectId::FreeAgentics { 20 } else { 50 };
+            assert_eq!(strict, ([5, 20, 10], 100, subscriptions, 64 * 1024), "{dialect:?}");
+            assert_eq!(wide, ([10, 50, 60], 200, 50, 128 * 1024), "{dialect:?}");
+        }
+    }
+
+    #[test]
     fn the_narrowest_change_wins() {
         let changes = r#"{
             "all": {"messages_per_minute": 1},

@@ -5,25 +5,21 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
+    confirmation::confirm,
     machine::Machine,
-    snapshot::{self, Sent, Snapshot},
+    snapshot::{self, Snapshot},
     subscriptions::{Subscriptions, TooMany},
-    timers::Timer,
-    work::{self, Outcome},
+    work::Outcome,
 };
 use crate::{
     calls::{CallError, Caller},
-    dialect::{
-        Code, Dialect, METRICS, Notice, Refusal, Selection, Subscribe, notice::SnapshotEnd, request::About,
-    },
+    dialect::{About, Code, Refusal, Selection, Subscribe},
     feed::{Origin, Start, Started, SubscribeError},
     interest::Interest,
 };
 
 /// Most changes of one connection that wait for those before them.
 const WAITING_MAX: usize = 64;
-/// The health of the whole, which some dialects tell from time to time.
-const SYSTEM_STATUS: &str = "system.status";
 
 /// A change that was asked for.
 #[derive(Debug)]
@@ -274,20 +270,6 @@ impl Machine {
             }
         }
     }
-
-    /// Begins or ends what is sent from time to time. The first of each goes out at once.
-    fn set_reports(&mut self) {
-        let now = Instant::now();
-        let status = self.manners.tells_system_status && self.subscriptions.scope_of(SYSTEM_STATUS).is_some();
-        let metrics = self.subscriptions.scope_of(METRICS).is_some();
-        for (timer, wanted) in [(Timer::Metrics, metrics), (Timer::Status, status)] {
-            if wanted {
-                self.timers.set_if_unset(timer, now);
-            } else {
-                self.timers.clear(timer);
-            }
-        }
-    }
 }
 
 /// Where a stream goes on that is to begin in the past, if it is.
@@ -296,64 +278,5 @@ fn start_from(origin: Option<Origin>, following: bool, only: Interest) -> Start 
         None => Start::Keep,
         Some(from) if following => Start::Replay { from, only },
         Some(from) => Start::From(from),
-    }
-}
-
-/// What is sent when the subscriptions are live: the end of the snapshot, the confirmation, and whether something
-/// was missed. A snapshot from which the stream cannot go on has no end.
-///
-/// Invariant: it holds nothing of the connection, which waits for it and could otherwise not end.
-fn confirm(
-    dialect: Arc<dyn Dialect>,
-    next: &Subscriptions,
-    id: Option<String>,
-    sent: Option<Sent>,
-) -> impl FnOnce(&Started) -> Vec<String> + Send + 'static {
-    let mut subscribed = next.confirmation(id.clone());
-    move |started| {
-        let cursor = started.cursor.to_string();
-        let end = sent.filter(|_| started.gap.is_none()).map(|sent| SnapshotEnd {
-            id,
-            cursor: cursor.clone(),
-            counts: sent.counts,
-            truncated: sent.truncated,
-        });
-        subscribed.cursor = Some(cursor);
-        let oldest = started.gap.as_ref().map(|gap| gap.oldest.to_string());
-        let gap = oldest.as_deref().map(|oldest| Notice::Gap { oldest });
-        [end.as_ref().map(Notice::SnapshotEnd), Some(Notice::Subscribed(&subscribed)), gap]
-            .into_iter()
-            .flatten()
-            .filter_map(|notice| work::text(&*dialect, &notice))
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::session::rig::Rig;
-
-    #[tokio::test]
-    async fn a_connection_that_ends_while_its_subscription_waits_leaves_nothing_behind() {
-        let (rig, teller) = Rig::start().await;
-        let confirm = confirm(teller.dialect(), &Subscriptions::default(), None, None);
-        let member = teller.member();
-        let mut waits = Box::pin(member.subscribe(Interest::default(), Start::Keep, Box::new(confirm)));
-        // Until it waits with the writer, for a log that is not followed.
-        for _ in 0..100 {
-            assert!(futures::poll!(&mut waits).is_pending());
-            tokio::task::yield_now().await;
-        }
-        drop(waits);
-        drop((member, teller));
-        let gone = async {
-            while rig.feeds.live_sockets() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("the socket is given back");
     }
 }

@@ -14,14 +14,14 @@ use super::{
     inbound::Drain,
     machine::{Flow, Machine},
     timers::Timer,
-    work::{Outcome, Task},
+    work::Task,
 };
 use crate::{
     calls::Caller,
     dialect::{
-        Code, Incoming, METRICS, Notice, Refusal, Request,
+        About, Code, Incoming, METRICS, Notice, Refusal, Request,
         code::CLOSE_NORMAL,
-        request::{About, Act, Command, Configure, Query},
+        request::{Act, Command, Configure, Query},
     },
 };
 
@@ -162,63 +162,5 @@ impl Machine {
             .or(self.arrival.traceparent.as_deref())
             .filter(|traceparent| signalbox_telemetry::is_traceparent(traceparent))
             .map_or_else(signalbox_telemetry::new_traceparent, str::to_owned)
-    }
-
-    fn metrics_interval(&self) -> std::time::Duration {
-        std::time::Duration::from_millis(self.configured.metrics_interval_ms.into())
-    }
-
-    /// Reads what a report needs to know of the agents, then reports.
-    pub(super) fn read_roster(&mut self, timer: Timer) {
-        let Some(admitted) = self.admitted() else { return };
-        let (shared, tenant_id) = (Arc::clone(&self.shared), admitted.user.principal.tenant_id.clone());
-        let traceparent = String::new();
-        let caller = Caller { credential: admitted.user.credential.clone(), traceparent };
-        self.work.push(Box::pin(async move {
-            match timer {
-                Timer::Status => shared.rosters.read_all(&tenant_id, &shared.calls, &caller).await,
-                _ => shared.rosters.read_agents(&tenant_id, &shared.calls, &caller).await,
-            }
-            Outcome::RosterRead(timer)
-        }));
-    }
-
-    /// Sends a report that was due, and sets the time of the next.
-    pub(super) fn report(&mut self, timer: Timer) {
-        let Some(tenant_id) = self.admitted().map(|admitted| admitted.user.principal.tenant_id.clone())
-        else {
-            return;
-        };
-        let interval = match timer {
-            Timer::Metrics => {
-                let Some(scope) = self.subscriptions.scope_of(METRICS) else { return };
-                self.send_metrics(&tenant_id, scope);
-                self.metrics_interval()
-            }
-            _ => {
-                if self.subscriptions.scope_of("system.status").is_none() {
-                    return;
-                }
-                self.send_status(&tenant_id);
-                self.shared.timing.status
-            }
-        };
-        self.timers.set_if_unset(timer, Instant::now() + interval);
-    }
-
-    fn send_metrics(&self, tenant_id: &str, scope: crate::interest::Scope) {
-        let latest = || {
-            let board = self.shared.feeds.metrics(tenant_id).latest();
-            (board, self.shared.rosters.agents(tenant_id))
-        };
-        let now = signalbox_telemetry::now();
-        if let Some(frame) = self.shared.frames.metrics(&*self.dialect, tenant_id, scope, now, latest) {
-            self.teller.tell_latest(frame);
-        }
-    }
-
-    fn send_status(&self, tenant_id: &str) {
-        let status = self.shared.health(tenant_id, self.is_degraded());
-        self.teller.tell(&Notice::SystemStatus(&status));
     }
 }

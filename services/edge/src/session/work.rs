@@ -19,9 +19,9 @@ use super::{
 use crate::{
     calls::{CallError, Caller, NewCommand},
     dialect::{
-        Code, Dialect, Notice, Refusal,
+        About, Code, Dialect, Notice, Refusal,
         notice::Ending,
-        request::{About, Act, Ask, Change, Command, Query},
+        request::{Act, Ask, Change, Command, Query},
     },
     feed::{LatestSlot, Member},
     frame::Frame,

@@ -39,6 +39,28 @@ async fn a_command_is_issued_as_its_user_with_a_trace() {
 }
 
 #[tokio::test]
+async fn every_command_of_the_document_is_issued_with_its_parameters() {
+    let edge = with_agent().await;
+    let mut client = edge.freeagentics(Role::Operator).await;
+    for (index, (command, parameters)) in [
+        ("start", json!({})),
+        ("stop", json!({"graceful": true})),
+        ("restart", json!({"graceful": false, "timeout_ms": 500})),
+        ("update_config", json!({"config": {"model": "small", "limits": [1, 2]}})),
+        ("get_status", json!({})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let data = json!({"agent_id": "web-1", "command": command, "parameters": parameters});
+        client.send(&json!({"type": "command", "data": data})).await;
+        let issued = edge.desk.wait_issued(index).await;
+        assert_eq!((issued.name.as_str(), issued.parameters), (command, parameters));
+    }
+    client.settle().await;
+}
+
+#[tokio::test]
 async fn a_command_with_an_id_is_issued_once() {
     let edge = with_agent().await;
     let mut client = edge.sentinelops(Role::Operator).await;
@@ -110,6 +132,33 @@ async fn a_failed_command_is_told_to_whoever_issued_it() {
         );
         assert!(error["data"]["error_message"].as_str().unwrap().ends_with("it would not stop"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn commands_that_wait_for_their_agents_leave_room_for_calls_and_are_bounded() {
+    const FOLLOWED_MAX: usize = 256;
+    let edge = Edge::tireless().await;
+    edge.desk.add_agent("web-1", AgentStatus::Active);
+    let mut client = edge.freeagentics(Role::Operator).await;
+    for index in 0..FOLLOWED_MAX {
+        client.send(&stop("web-1")).await;
+        edge.desk.wait_issued(index).await;
+    }
+    // The last one is followed a little after it was issued, which nothing tells.
+    let error = loop {
+        client.send(&stop("web-1")).await;
+        client.send(&json!({"type": "ping"})).await;
+        let message = client.next().await;
+        if message["type"] == "command_error" {
+            break message;
+        }
+    };
+    assert_eq!(error["data"]["error_code"], "RATE_LIMIT_EXCEEDED");
+    assert!(error["data"]["error_message"].as_str().unwrap().starts_with("256 commands"), "{error}");
+    client.expect("pong").await;
+    let first = edge.desk.issued()[0].command_id.clone();
+    edge.desk.update(&first, ExecutionState::Failed, &Value::Null, "it would not stop");
+    assert_eq!(client.expect("command_error").await["data"]["error_code"], "COMMAND_FAILED");
 }
 
 #[tokio::test]

@@ -28,6 +28,19 @@ async fn sentinelops_takes_a_credential_by_header_query_or_message() {
 }
 
 #[tokio::test]
+async fn the_clients_own_headers_name_it() {
+    let edge = Edge::start().await;
+    let url = edge.url(&format!("/api/v1/ws?token={}", token("ann", Role::Viewer)));
+    let headers = [("x-client-fingerprint", "abc"), ("x-client-version", "1.2")];
+    let mut client = Client::with_headers(&url, &headers).await;
+    let established = client.expect("connection_established").await;
+    assert_eq!(established["data"]["client_id"], "client_abc");
+    let mut nameless = Client::connect(&url).await;
+    let established = nameless.expect("connection_established").await;
+    assert!(established["data"]["client_id"].as_str().unwrap().len() > "client_".len(), "{established}");
+}
+
+#[tokio::test]
 async fn bad_credentials_are_told_on_an_open_socket() {
     let edge = Edge::start().await;
     let expired = token_for("ann", TENANT, Role::Viewer, -Duration::seconds(1));

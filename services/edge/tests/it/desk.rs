@@ -59,6 +59,8 @@ pub(crate) struct Desk {
     pub(crate) log: Scripted,
     address: SocketAddr,
     state: Arc<Mutex<State>>,
+    /// What every other tenant has.
+    rival: Arc<Mutex<State>>,
     changed: watch::Sender<usize>,
     stop: CancellationToken,
 }
@@ -70,6 +72,7 @@ impl Desk {
             log: Scripted::start().await,
             address: listener.local_addr().expect("the listener is bound"),
             state: Arc::default(),
+            rival: Arc::default(),
             changed: watch::Sender::new(0),
             stop: CancellationToken::new(),
         };
@@ -98,11 +101,21 @@ impl Desk {
         self.log.stop();
     }
 
+    /// The desk of another tenant.
+    pub(crate) fn rival(&self) -> Self {
+        Self { state: Arc::clone(&self.rival), rival: Arc::clone(&self.state), ..self.clone() }
+    }
+
     /// Registers an agent.
     pub(crate) fn add_agent(&self, agent_id: &str, status: v1::AgentStatus) {
+        self.add_named_agent(agent_id, agent_id, status);
+    }
+
+    /// Registers an agent under a name.
+    pub(crate) fn add_named_agent(&self, agent_id: &str, name: &str, status: v1::AgentStatus) {
         let agent = v1::Agent {
             agent_id: agent_id.into(),
-            name: agent_id.into(),
+            name: name.into(),
             status: status.into(),
             connectivity: v1::Connectivity::Connected.into(),
             ..Default::default()
@@ -159,6 +172,12 @@ impl Desk {
         let event =
             v1::Event { subject: command_id.into(), ..agent_event("command.updated", &agent_id, &data) };
         self.log.append(TENANT, event);
+    }
+
+    /// What the caller's tenant has.
+    fn state_of(&self, caller: &Principal) -> MutexGuard<'_, State> {
+        let state = if caller.tenant_id == TENANT { &self.state } else { &self.rival };
+        state.lock().expect("no test panics while it holds the lock")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

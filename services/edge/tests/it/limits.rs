@@ -117,6 +117,16 @@ async fn pings_of_the_transport_count_too() {
 }
 
 #[tokio::test]
+async fn pongs_that_nobody_has_asked_for_count_too() {
+    let (edge, _file) = with_limits(&json!({"all": {"messages_per_minute": 5}})).await;
+    let mut client = edge.sentinelops(Role::Viewer).await;
+    for _ in 0..11 {
+        client.send_raw(Message::Pong("x".into())).await;
+    }
+    assert_eq!(client.finally_closed().await.0, 4003);
+}
+
+#[tokio::test]
 async fn subscriptions_are_limited_as_the_documents_say() {
     let edge = Edge::start_with(|config| config.profile = Profile::Production).await;
     let mut client = edge.freeagentics(Role::Viewer).await;

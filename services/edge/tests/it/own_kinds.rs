@@ -68,6 +68,7 @@ async fn a_name_is_confirmed_by_the_tenants_own_catalog() {
 async fn another_tenants_events_of_the_same_name_stay_with_it() {
     let edge = Edge::start().await;
     edge.desk.add_kind("ticket", &[]);
+    edge.desk.rival().add_kind("ticket", &[]);
     let mut mine = edge.sentinelops(Role::Viewer).await;
     let foreign = token_for("eve", "other", Role::Viewer, time::Duration::hours(1));
     let mut other = Client::with_bearer(&edge.url("/ws"), &foreign).await;

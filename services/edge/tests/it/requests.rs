@@ -36,7 +36,7 @@ async fn the_health_of_the_whole_is_told_on_request_and_from_time_to_time() {
         (&response["data"]["health"], &response["data"]["agents"]["web-1"]["status"]),
         (&json!("degraded"), &json!("active"))
     );
-    let components = json!({"database": "healthy", "state_service": "healthy", "web": "degraded"});
+    let components = json!({"database": "healthy", "state_service": "healthy", "web-of-dev": "degraded"});
     assert_eq!(response["data"]["components"], components);
     client.send(&json!({"type": "subscribe", "data": {"events": ["system.status"]}})).await;
     client.expect("subscription.confirmed").await;

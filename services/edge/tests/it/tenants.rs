@@ -1,4 +1,5 @@
-//! Two tenants with the same ids on one edge: whatever they subscribe to, neither ever sees one byte of the other.
+//! Two tenants with the same ids on one edge: whatever they subscribe to and ask for, neither ever sees one byte of
+//! the other.
 
 use proptest::{
     collection::vec,
@@ -30,6 +31,8 @@ struct Watcher {
     names: Vec<&'static str>,
     /// Whether the names are narrowed to an agent, where that can be.
     agent: Option<&'static str>,
+    /// What is asked for, where that can be; elsewhere anything stands for a snapshot.
+    asks: Vec<&'static str>,
 }
 
 /// Something that happens to a tenant.
@@ -71,6 +74,20 @@ const EVENT_TYPES: [&str; 14] = [
     "log.line",
 ];
 const AGENTS: [&str; 2] = ["web-1", "web-2"];
+/// What both tenants have of the same ids.
+const KINDS: [&str; 5] = ["incident", "alert", "case", "entity", "project"];
+/// Requests of sentinelops, by the data of their messages.
+const REQUESTS: [&str; 9] = [
+    r#"{"action": "get_status"}"#,
+    r#"{"action": "get_agent", "agent_id": "web-1"}"#,
+    r#"{"action": "get_agent", "agent_id": "nobody"}"#,
+    r#"{"action": "list_agents"}"#,
+    r#"{"action": "get_incident", "incident_id": "x1"}"#,
+    r#"{"action": "list_incidents"}"#,
+    r#"{"action": "get_resource", "kind": "case", "id": "x1"}"#,
+    r#"{"action": "list_resources", "kind": "entity"}"#,
+    r#"{"action": "list_resources", "kind": "project", "filters": {"severity": ["HIGH"]}}"#,
+];
 
 fn any_watcher() -> impl Strategy<Value = Watcher> {
     (0..TENANTS.len(), 0..DialectId::ALL.len()).prop_flat_map(|(tenant, dialect)| {
@@ -84,7 +101,14 @@ fn any_watcher() -> impl Strategy<Value = Watcher> {
             several.start..several.end.min(names(dialect).len() + 1),
         );
         let agent = proptest::option::of(proptest::sample::select(&AGENTS[..]));
-        (names, agent).prop_map(move |(names, agent)| Watcher { tenant, dialect, names, agent })
+        let asks = proptest::sample::subsequence(&REQUESTS[..], 0..=REQUESTS.len());
+        (names, agent, asks).prop_map(move |(names, agent, asks)| Watcher {
+            tenant,
+            dialect,
+            names,
+            agent,
+            asks,
+        })
     })
 }
 
@@ -175,27 +199,76 @@ impl Watcher {
         client
     }
 
-    /// Reads until everything that is due has come, and then what else is on its way.
+    /// What it asks for besides, and how many answers end that.
+    fn questions(&self) -> (Vec<Value>, usize) {
+        match self.dialect {
+            DialectId::SentinelAi => (Vec::new(), 0),
+            _ if self.asks.is_empty() => (Vec::new(), 0),
+            DialectId::SentinelOps => {
+                let data = |ask: &&str| serde_json::from_str::<Value>(ask).expect("sound requests");
+                let ask = |ask| json!({"id": "ask", "type": "request", "data": data(ask)});
+                (self.asks.iter().map(ask).collect(), self.asks.len())
+            }
+            DialectId::Aisoc | DialectId::Projects => {
+                let name = self.names.first().copied().unwrap_or("all");
+                (vec![json!({"type": "subscribe", "channel": name, "snapshot": true})], 1)
+            }
+            DialectId::FreeAgentics => {
+                let data = json!({"events": self.names, "snapshot": true});
+                (vec![json!({"type": "subscribe", "data": data})], 1)
+            }
+        }
+    }
+
+    /// Reads until everything that is due has come, then what it asks for, and then what else is on its way.
     async fn watch(&self, mut client: Client, due: usize) {
         let foreign = TENANTS[1 - self.tenant];
         let own = TENANTS[self.tenant];
-        let mut seen = 0;
-        let mut goodbye = false;
+        let (questions, answers_due) = self.questions();
+        let (mut seen, mut answered) = (0, 0);
+        let (mut has_asked, mut goodbye) = (false, false);
         loop {
-            if seen == due && !goodbye {
+            if seen == due && !has_asked {
+                has_asked = true;
+                for question in &questions {
+                    client.send(question).await;
+                }
+            }
+            if has_asked && answered == answers_due && !goodbye {
                 goodbye = true;
                 client.send_raw(Message::Close(None)).await;
             }
             match client.receive().await {
                 Message::Text(text) => {
                     assert!(!text.contains(foreign), "{self:?} was sent {text}");
-                    seen += usize::from(text.contains(&format!("of {own}")));
+                    let message: Value = serde_json::from_str(&text).expect("texts are JSON");
+                    let is_answer = message["id"] == "ask" || message["type"] == "snapshot";
+                    answered += usize::from(is_answer && message["type"] != "snapshot" || is_end(&message));
+                    seen += usize::from(!is_answer && text.contains(&format!("of {own}")));
                 }
                 Message::Close(_) if goodbye => break,
                 other => panic!("{self:?} was sent {other:?} after {seen} of {due}"),
             }
         }
-        assert_eq!(seen, due, "{self:?}");
+        assert_eq!((seen, answered), (due, answers_due), "{self:?}");
+    }
+}
+
+/// Whether a snapshot has ended with this message.
+fn is_end(message: &Value) -> bool {
+    matches!(message["type"].as_str(), Some("snapshot.end" | "snapshot_end"))
+}
+
+/// Gives both tenants the same agents and resources by id; all else says whose they are.
+fn furnish(edge: &Edge) {
+    for (whose, desk) in [(TENANTS[0], edge.desk.clone()), (TENANTS[1], edge.desk.rival())] {
+        let secret = format!("of {whose}");
+        for agent_id in AGENTS {
+            desk.add_named_agent(agent_id, &secret, v1::AgentStatus::Active);
+        }
+        for kind in KINDS {
+            desk.put_resource(kind, "x1", &json!({"id": "x1", "name": secret}), &[("severity", "HIGH")]);
+        }
     }
 }
 
@@ -206,6 +279,7 @@ async fn is_turned_away(mut client: Client) {
 
 async fn live(watchers: Vec<Watcher>, happenings: Vec<Happening>) {
     let edge = Edge::tireless().await;
+    furnish(&edge);
     let mut watching = Vec::new();
     for (index, watcher) in watchers.iter().enumerate() {
         watching.push((watcher, watcher.connect(&edge, index).await));

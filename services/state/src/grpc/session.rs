@@ -23,6 +23,8 @@ use crate::{
     store,
 };
 use inbox::Inbox;
+#[cfg(any(test, fuzzing))]
+pub(crate) use inbox::accept;
 
 /// How long a stream may be open before its `Hello`.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);

@@ -13,6 +13,7 @@ mod commands;
 mod endings;
 mod fences;
 mod forgetting;
+mod hostile_grpc;
 mod main_line;
 mod occurrences;
 mod outages;

@@ -9,6 +9,7 @@ use signalbox_identity::Role;
 use signalbox_proto::v1;
 use signalbox_testbed::{AgentWire, Client, Edge, State, TENANT, database, hello, soon, token, token_config};
 use signalbox_transport::{ClientTlsConfig, ServerTlsConfig, endpoint};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tonic::transport::Channel;
 
 use authority::Authority;
@@ -170,4 +171,44 @@ async fn no_server_speaks_plaintext_to_other_machines_unless_it_is_allowed() {
     assert!(state(allowed.clone()).await.is_ok() && edge(allowed).await.is_ok());
     let authority = Authority::new();
     assert!(state(authority.server()).await.is_ok() && edge(authority.server()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_handshake_of_a_byte_at_a_time_is_given_up_and_others_are_served_meanwhile() {
+    const HANDSHAKE: Duration = Duration::from_millis(400);
+    // The beginning of a greeting that a client would send whole (RFC 8446, section 4.1.2).
+    const GREETING: [u8; 11] = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
+    let authority = Authority::new();
+    let state = State::start_with(&database().await, |config| {
+        config.tls = authority.server();
+        config.stranger_timeout_ms = HANDSHAKE.as_millis().try_into().unwrap();
+    })
+    .await;
+    let edge = Edge::start_with(&url(&state), |config| {
+        config.tls = authority.server();
+        config.client_tls = authority.client();
+        config.timing.handshake = HANDSHAKE;
+    })
+    .await;
+    let drip = async |address: SocketAddr| {
+        let mut socket = TcpStream::connect(address).await.expect("it listens");
+        socket.set_nodelay(true).expect("the connection is open");
+        for byte in GREETING.into_iter().chain(std::iter::repeat(0)) {
+            if socket.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            // Slowly is what this is about.
+            tokio::time::sleep(HANDSHAKE / 20).await;
+        }
+    };
+    let served = async {
+        let operator = Client::new(channel(&state, &authority.client()), Role::Operator);
+        list_agents(&operator).await.expect("the state service serves others");
+        let mut socket = Socket::open(edge.address, &authority).await.expect("the edge serves others");
+        socket.subscribe().await;
+    };
+    soon("end of the dawdlers", async { tokio::join!(drip(state.address), drip(edge.address), served) })
+        .await;
+    edge.stop().await;
+    state.stop().await;
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     dialect::{
-        Code, Incoming, Refusal, Request, Selection, Subscribe,
+        About, Code, Incoming, Refusal, Request, Selection, Subscribe,
         fields::{self, Fields, Read, quote},
-        request::{About, Act, Command, Configure, GivenFilters},
+        request::{Act, Command, Configure, GivenFilters},
     },
     interest::{Filters, Pattern, Scope, TOPICS_MAX},
 };

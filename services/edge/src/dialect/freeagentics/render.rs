@@ -7,9 +7,8 @@ use time::{Duration, OffsetDateTime};
 use super::{metrics, names};
 use crate::{
     dialect::{
-        Code, DialectId, Notice, Refusal, json,
+        About, Code, DialectId, Notice, Refusal, json,
         notice::{Ending, LeavingReason, Usage},
-        request::About,
         snapshot_end,
         stamp::Stamp,
         value_or_null,

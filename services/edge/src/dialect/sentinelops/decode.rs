@@ -7,9 +7,9 @@ use time::Duration;
 use super::{actions, patterns};
 use crate::{
     dialect::{
-        Code, Incoming, Refusal, Request, Selection, Subscribe,
+        About, Code, Incoming, Refusal, Request, Selection, Subscribe,
         fields::{self, Fields, Read, bare, quote},
-        request::{About, GivenFilters},
+        request::GivenFilters,
     },
     interest::{Filters, Pattern},
 };

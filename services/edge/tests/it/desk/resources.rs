@@ -1,4 +1,4 @@
-//! Resources and kinds of the desk's tenant, in memory.
+//! Resources and kinds of each tenant, in memory.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,6 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Desk, caller};
-use crate::edge::TENANT;
 
 #[derive(Default)]
 pub(crate) struct Shelf {
@@ -81,11 +80,14 @@ impl ResourceService for Desk {
         &self,
         request: Request<v1::GetResourceRequest>,
     ) -> Result<Response<v1::GetResourceResponse>, Status> {
-        caller(&request)?;
+        let principal = caller(&request)?;
         let v1::GetResourceRequest { kind, id } = request.into_inner();
-        let resource = self.state().shelf.resources.get(&(kind, id)).cloned();
+        let resource = self.state_of(&principal).shelf.resources.get(&(kind, id)).cloned();
         let resource = Some(resource.ok_or_else(|| Status::not_found("no such resource"))?);
-        Ok(Response::new(v1::GetResourceResponse { resource, cursor: Some(self.log.cursor(TENANT, 0)) }))
+        Ok(Response::new(v1::GetResourceResponse {
+            resource,
+            cursor: Some(self.log.cursor(&principal.tenant_id, 0)),
+        }))
     }
 
     /// Pages of at most two, each read at the log's head of its moment.
@@ -93,10 +95,10 @@ impl ResourceService for Desk {
         &self,
         request: Request<v1::ListResourcesRequest>,
     ) -> Result<Response<v1::ListResourcesResponse>, Status> {
-        caller(&request)?;
+        let principal = caller(&request)?;
         let asked = request.into_inner();
-        let cursor = Some(self.log.head(TENANT));
-        let mut state = self.state();
+        let cursor = Some(self.log.head(&principal.tenant_id));
+        let mut state = self.state_of(&principal);
         state.shelf.page_reads += 1;
         let fits = |(kind, id): &(String, String), resource: &v1::Resource| {
             *kind == asked.kind && *id > asked.page_token && has(resource, &asked.attributes)
@@ -115,7 +117,7 @@ impl ResourceService for Desk {
         &self,
         request: Request<v1::UpdateResourceRequest>,
     ) -> Result<Response<v1::UpdateResourceResponse>, Status> {
-        caller(&request)?;
+        let principal = caller(&request)?;
         let asked = request.into_inner();
         let patch: Map<String, Value> = serde_json::from_slice(&asked.merge_patch)
             .map_err(|_| Status::invalid_argument("merge_patch is no object"))?;
@@ -125,7 +127,7 @@ impl ResourceService for Desk {
             let message = format!("merge_patch.assigned_to: {expected}");
             return Err(Status::with_error_details(Code::InvalidArgument, message, details));
         }
-        let mut state = self.state();
+        let mut state = self.state_of(&principal);
         let resource = state.shelf.resources.get_mut(&(asked.kind, asked.id));
         let resource = resource.ok_or_else(|| Status::not_found("no such resource"))?;
         let mut data: Map<String, Value> = serde_json::from_slice(&resource.data).unwrap_or_default();
@@ -149,8 +151,8 @@ impl CatalogService for Desk {
         &self,
         request: Request<v1::ListKindsRequest>,
     ) -> Result<Response<v1::ListKindsResponse>, Status> {
-        caller(&request)?;
-        let mut state = self.state();
+        let principal = caller(&request)?;
+        let mut state = self.state_of(&principal);
         state.shelf.kind_lists += 1;
         Ok(Response::new(v1::ListKindsResponse { kinds: state.shelf.kinds.clone() }))
     }

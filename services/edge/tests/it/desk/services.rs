@@ -32,7 +32,7 @@ impl CommandService for Desk {
         };
         let now = signalbox_telemetry::now();
         let command = {
-            let mut state = self.state();
+            let mut state = self.state_of(&principal);
             if !state.agents.contains_key(&agent_id) {
                 return Err(Status::not_found(format!("agent {agent_id} does not exist")));
             }
@@ -57,7 +57,7 @@ impl CommandService for Desk {
                 parameters: serde_json::from_slice(&asked.parameters).unwrap_or_default(),
                 idempotency_key: asked.idempotency_key,
                 traceparent,
-                issued_by: principal.subject,
+                issued_by: principal.subject.clone(),
                 command_id: command.command_id.clone(),
             });
             command
@@ -74,8 +74,8 @@ impl CommandService for Desk {
         &self,
         request: Request<v1::GetCommandRequest>,
     ) -> Result<Response<v1::GetCommandResponse>, Status> {
-        caller(&request)?;
-        let command = self.state().commands.get(&request.into_inner().command_id).cloned();
+        let principal = caller(&request)?;
+        let command = self.state_of(&principal).commands.get(&request.into_inner().command_id).cloned();
         let command = Some(command.ok_or_else(|| Status::not_found("no such command"))?);
         Ok(Response::new(v1::GetCommandResponse { command, cursor: None }))
     }
@@ -117,10 +117,10 @@ impl AgentService for Desk {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::GetAgentResponse>, Status> {
-        caller(&request)?;
-        let agent = self.state().agents.get(&request.into_inner().agent_id).cloned();
+        let principal = caller(&request)?;
+        let agent = self.state_of(&principal).agents.get(&request.into_inner().agent_id).cloned();
         let agent = Some(agent.ok_or_else(|| Status::not_found("no such agent"))?);
-        let cursor = Some(self.log.cursor(TENANT, 0));
+        let cursor = Some(self.log.cursor(&principal.tenant_id, 0));
         Ok(Response::new(v1::GetAgentResponse { agent, cursor, metrics: None }))
     }
 
@@ -128,9 +128,9 @@ impl AgentService for Desk {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
-        caller(&request)?;
-        let cursor = Some(self.log.cursor(TENANT, 0));
-        let mut state = self.state();
+        let principal = caller(&request)?;
+        let cursor = Some(self.log.head(&principal.tenant_id));
+        let mut state = self.state_of(&principal);
         state.lists += 1;
         let agents = state.agents.values().cloned().collect();
         Ok(Response::new(v1::ListAgentsResponse { agents, next_page_token: String::new(), cursor }))
@@ -207,8 +207,9 @@ impl SystemService for Desk {
         &self,
         request: Request<v1::GetSystemStatusRequest>,
     ) -> Result<Response<v1::GetSystemStatusResponse>, Status> {
-        caller(&request)?;
-        let components = [("database", v1::Health::Healthy), ("web", v1::Health::Degraded)];
+        let principal = caller(&request)?;
+        let own = format!("web-of-{}", principal.tenant_id);
+        let components = [("database", v1::Health::Healthy), (&own, v1::Health::Degraded)];
         Ok(Response::new(v1::GetSystemStatusResponse {
             health: v1::Health::Degraded.into(),
             components: components.map(|(name, health)| (name.to_owned(), health.into())).into(),

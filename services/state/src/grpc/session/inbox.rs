@@ -75,7 +75,7 @@ fn note(ack: &mut v1::Ack, sequence: u64, accepted: Accepted) {
 }
 
 /// A report as the change that takes it into the log.
-pub(super) fn accept(
+pub(crate) fn accept(
     agent_id: String,
     session_epoch: u64,
     instance_uid: Uuid,
