@@ -176,7 +176,7 @@ mod tests {
     fn the_numbers_are_those_of_the_documents() {
         for dialect in DialectId::ALL {
             let [strict, wide] = [Profile::Production, Profile::Development].map(|profile| {
-                let limits = profile.limits(dialect);
+                let limits = SocketLimits::of(profile, dialect);
                 let connections =
                     [limits.connections_per_user, limits.connections_per_ip, limits.connections_per_minute];
                 (connections, limits.messages_per_minute, limits.subscriptions, limits.message_len_max)

@@ -166,7 +166,7 @@ impl Situation {
             Self::UnknowableKey => config.grpc_url = "http://127.0.0.1:1".into(),
             Self::Silence | Self::SignsOfLife => config.timing.keep_alive = Duration::from_millis(100),
             Self::SlowReader => {
-// A slow machine takes long for it, and no ping is to come between.
+                // A slow machine takes long for it, and no ping is to come between.
                 config.timing.keep_alive = Duration::from_secs(600);
                 config.ring_events = 64;
                 config.feed.lag_notice_after = 100;
