@@ -38,6 +38,8 @@ pub struct EventType {
     pub schema: Schema,
     /// An example of its data.
     pub example: Value,
+    /// Whether only administrators, and the services themselves, are shown its events.
+    pub for_admins: bool,
 }
 
 impl EventType {
@@ -58,9 +60,16 @@ impl EventType {
         self
     }
 
+    /// The same type, shown to administrators only.
+    pub(crate) const fn for_admins(mut self) -> Self {
+        self.for_admins = true;
+        self
+    }
+
     fn new<T: EventData>(origin: Origin, schema: Schema) -> Self {
         let example = serde_json::from_str(T::EXAMPLE).expect("the examples of the catalog are JSON");
-        Self { name: T::NAME, origin, attributes: Vec::new(), references: Vec::new(), schema, example }
+        let (attributes, references) = (Vec::new(), Vec::new());
+        Self { name: T::NAME, origin, attributes, references, schema, example, for_admins: false }
     }
 
     /// The kind it belongs to: the part of the name before the first dot.

@@ -5,6 +5,7 @@
 
 mod agents;
 mod attribute;
+mod audit;
 mod change;
 mod domain;
 mod event_type;

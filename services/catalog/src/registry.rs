@@ -8,12 +8,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    Domain, EventType, Kind, agents, domain::Declaration, graph, inference, keys, kind::Declared, operations,
-    own_kinds, projects, soc, system,
+    Domain, EventType, Kind, agents, audit, domain::Declaration, graph, inference, keys, kind::Declared,
+    operations, own_kinds, projects, soc, system,
 };
 
 /// What declares the domains, in the order in which they are documented.
-const DOMAINS: [fn() -> Declaration; 9] = [
+const DOMAINS: [fn() -> Declaration; 10] = [
     agents::declaration,
     operations::declaration,
     soc::declaration,
@@ -23,6 +23,7 @@ const DOMAINS: [fn() -> Declaration; 9] = [
     system::declaration,
     own_kinds::declaration,
     keys::declaration,
+    audit::declaration,
 ];
 
 #[derive(Default)]

@@ -188,7 +188,8 @@ impl House {
         for at in 1..=self.size.watchers {
             let name = format!("watcher-{at}");
             let link = add(&mut self.links, format!("{name}–replicas"), grpc).await?;
-            let token = self.token(&name, Role::Viewer)?;
+            // Administrators alone are shown the audit, which is part of the log.
+            let token = self.token(&name, Role::Admin)?;
             self.seats.push(Seat::watcher(name, link.address, token));
         }
         for protocol in crate::reader::PROTOCOLS {

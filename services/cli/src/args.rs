@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod command;
 pub(crate) mod events;
@@ -88,6 +89,8 @@ pub(crate) enum Topic {
     /// API keys: create, list and revoke them.
     #[command(subcommand, visible_alias = "key")]
     Keys(keys::KeysCommand),
+    /// The audit: who called what, from where, and who was refused. Needs the role admin.
+    Audit(audit::AuditArgs),
     /// Make a token, and print it alone.
     Token(token::TokenArgs),
     /// Say whose token is presented, and what it allows.

@@ -156,9 +156,11 @@ impl Error {
 
 fn refusal_remedy(status: &Status, url: &str) -> Option<String> {
     Some(match status.code() {
-        Code::Unauthenticated => "present another token: log in again, set SIGNALBOX_TOKEN or give --token-file PATH; \
+        Code::Unauthenticated => {
+            "present another token: log in again, set SIGNALBOX_TOKEN or give --token-file PATH; \
                                   `signalbox token` makes one"
-            .into(),
+                .into()
+        }
         Code::PermissionDenied => "`signalbox whoami` says what this token's role is".into(),
         Code::Unavailable => format!("see whether the state service at {url} runs, and try again"),
         Code::Unimplemented => {

@@ -92,7 +92,10 @@ fn is_meant(args: &TailArgs, event: &Event) -> bool {
 }
 
 /// The cursor after which the log has what was committed since then; all that it has, where that is not said.
-async fn cursor_before(client: &Client, since: Option<std::time::Duration>) -> Result<Cursor, Error> {
+pub(crate) async fn cursor_before(
+    client: &Client,
+    since: Option<std::time::Duration>,
+) -> Result<Cursor, Error> {
     const WHAT: &str = "find where to begin in the log";
     let since_ms = since.map(moment_before).transpose()?.unwrap_or_default();
     // The first event is enough: the log is followed from it on.
@@ -107,7 +110,7 @@ async fn cursor_before(client: &Client, since: Option<std::time::Duration>) -> R
 }
 
 /// The moment so long ago, in milliseconds since 1970.
-fn moment_before(since: std::time::Duration) -> Result<i64, Error> {
+pub(crate) fn moment_before(since: std::time::Duration) -> Result<i64, Error> {
     let too_long = || Error::Input {
         field: "--since".into(),
         expected: "a time after 1970".into(),

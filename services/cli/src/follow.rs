@@ -38,7 +38,7 @@ pub(crate) struct Follow {
 /// Events that follow one another, and the log that they are of.
 pub(crate) struct Batch {
     epoch: String,
-    /// In the order of their revisions; never empty.
+    /// In the order of their revisions; none where all that came is for administrators.
     pub(crate) events: Vec<Event>,
 }
 
@@ -174,17 +174,18 @@ impl Follow {
 
     /// Drops what was handed out before, and refuses to step over a hole.
     fn advance(&mut self, range: EventRange) -> Result<Option<Batch>, Broken> {
-        let mut events = range.events;
+        let EventRange { mut events, withheld } = range;
         events.retain(|event| event.revision > self.after.revision);
-        let mut expected = self.after.revision;
-        for event in &events {
-            expected += 1;
-            if event.revision != expected {
-                return Err(hole(&self.after, event.revision));
+        let mut revisions: Vec<_> = events.iter().map(|event| event.revision).chain(withheld).collect();
+        revisions.retain(|revision| *revision > self.after.revision);
+        revisions.sort_unstable();
+        for (revision, expected) in revisions.iter().zip(self.after.revision + 1..) {
+            if *revision != expected {
+                return Err(hole(&self.after, *revision));
             }
         }
-        let Some(last) = events.last() else { return Ok(None) };
-        self.after.revision = last.revision;
+        let Some(last) = revisions.last() else { return Ok(None) };
+        self.after.revision = *last;
         self.backoff = backoff();
         Ok(Some(Batch { epoch: self.after.epoch.clone(), events }))
     }

@@ -7,6 +7,7 @@ mod access;
 mod agents;
 mod apply;
 mod args;
+mod audit;
 mod catalog;
 mod client;
 mod command;

@@ -2,6 +2,7 @@
 //! where the stream is no terminal. It must not know where the results came from.
 
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod command;
 pub(crate) mod event;
 pub(crate) mod key;

@@ -5,7 +5,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use crate::{
     access, agents, apply,
     args::{Cli, Topic},
-    catalog,
+    audit, catalog,
     client::Client,
     command, completions,
     error::{Error, report},
@@ -81,6 +81,7 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Topic::Resource(what) => resource::run(&global, what, &mut output).await,
         Topic::Apply(args) => apply::run(&global, args, &mut output).await,
         Topic::Catalog(what) => catalog::run(&global, what, &mut output).await,
+        Topic::Audit(args) => audit::run(&global, args, &mut output).await,
         Topic::Keys(what) => keys::run(&global, what, &mut output).await,
     }
 }

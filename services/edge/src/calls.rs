@@ -10,16 +10,19 @@ mod rows;
 mod shape;
 mod system;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
-use signalbox_identity::{Keys, Principal, Role, TokenRequest};
+use signalbox_identity::{
+    Keys, Principal, Role, TokenRequest,
+    forwarded::{CLIENT_ADDRESS, CLIENT_AGENT, EDGE_TOKEN},
+};
 use signalbox_proto::{to_time, v1};
 use time::OffsetDateTime;
 use tonic::{
     Request,
-    metadata::{Ascii, MetadataValue},
+    metadata::{Ascii, MetadataMap, MetadataValue},
     transport::Channel,
 };
 
@@ -33,7 +36,7 @@ use v1::{
     command_service_client::CommandServiceClient,
 };
 
-/// How long the edge's own credential holds, with which it asks whose an API key is.
+/// How long the edge's own credential holds, with which it asks whose an API key is and says for whom it calls.
 const OWN_TOKEN_TTL: time::Duration = time::Duration::minutes(1);
 /// Name under which the edge asks.
 const OWN_SUBJECT: &str = "edge";
@@ -57,6 +60,17 @@ pub struct Caller {
     pub credential: SecretString,
     /// W3C `traceparent` of the work; empty for none.
     pub traceparent: String,
+    /// Where the user is, for the state service's record.
+    pub client: Client,
+}
+
+/// A client, as the edge sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// Its address, after the proxies that are trusted; `None` where nobody in particular asks.
+    pub address: Option<IpAddr>,
+    /// Its `User-Agent`.
+    pub agent: Option<String>,
 }
 
 /// A command to be issued.
@@ -176,16 +190,10 @@ impl Calls {
     pub async fn authenticate(
         &self,
         credential: &SecretString,
+        client: Client,
         now: OffsetDateTime,
     ) -> Result<Principal, CallError> {
-        let own = TokenRequest {
-            subject: OWN_SUBJECT.into(),
-            tenant_id: "*".into(),
-            role: Role::Service,
-            ttl: OWN_TOKEN_TTL,
-        };
-        let own = self.keys.issue(&own, now).map_err(|_| CallError::internal())?;
-        let caller = Caller { credential: own.into(), traceparent: String::new() };
+        let caller = Caller { credential: self.own_token(now)?, traceparent: String::new(), client };
         let request = v1::AuthenticateRequest { credential: credential.expose_secret().to_owned() };
         let mut client = AccessServiceClient::new(self.channel.clone());
         let response = self.bounded(client.authenticate(self.request(&caller, request)?)).await?;
@@ -210,7 +218,37 @@ impl Calls {
         if let Ok(traceparent) = caller.traceparent.parse::<MetadataValue<Ascii>>() {
             request.metadata_mut().insert("traceparent", traceparent);
         }
+        self.introduce(&caller.client, request.metadata_mut())?;
         Ok(request)
+    }
+
+    /// Tells for which client the call is, with a proof that it is an edge that says so.
+    fn introduce(&self, client: &Client, metadata: &mut MetadataMap) -> Result<(), CallError> {
+        let Some(address) = client.address else { return Ok(()) };
+        let own = self.own_token(signalbox_telemetry::now())?;
+        let mut proof: MetadataValue<Ascii> =
+            own.expose_secret().parse().map_err(|_| CallError::internal())?;
+        proof.set_sensitive(true);
+        metadata.insert(EDGE_TOKEN, proof);
+        let address: MetadataValue<Ascii> = address.to_string().parse().map_err(|_| CallError::internal())?;
+        metadata.insert(CLIENT_ADDRESS, address);
+        if let Some(agent) =
+            client.agent.as_deref().and_then(|agent| agent.parse::<MetadataValue<Ascii>>().ok())
+        {
+            metadata.insert(CLIENT_AGENT, agent);
+        }
+        Ok(())
+    }
+
+    /// A new token of the edge itself.
+    fn own_token(&self, now: OffsetDateTime) -> Result<SecretString, CallError> {
+        let own = TokenRequest {
+            subject: OWN_SUBJECT.into(),
+            tenant_id: "*".into(),
+            role: Role::Service,
+            ttl: OWN_TOKEN_TTL,
+        };
+        self.keys.issue(&own, now).map(Into::into).map_err(|_| CallError::internal())
     }
 
     /// The deadline holds on this side too, should the other never answer.

@@ -78,6 +78,10 @@ impl Issuer {
         else {
             return Ok(None);
         };
+        if !url.username().is_empty() || url.password().is_some() {
+            // It would show wherever the address does.
+            return Err(Error::Configuration("jwks-url: expected no user and no password in it".into()));
+        }
         let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if url.scheme() != "https" && !loopback {
             return Err(Error::Configuration(

@@ -12,6 +12,20 @@ pub struct Rule {
     pub path: &'static str,
     /// The roles that may call it.
     pub roles: &'static [Role],
+    /// Whether it changes what a tenant has or who has access to it: then the tenant's log tells of each call.
+    ///
+    /// Neither sessions of agents nor the places that edges hold are such changes: the first have events of
+    /// their own, the second pass by themselves.
+    pub mutates: bool,
+}
+
+impl Rule {
+    /// The method as documents have it, such as `AgentService.Connect`.
+    #[must_use]
+    pub fn method(&self) -> String {
+        let name = self.path.rsplit_once("v1.").map_or(self.path, |(_, name)| name);
+        name.replace('/', ".")
+    }
 }
 
 const EVERYBODY: &[Role] = &Role::ALL;
@@ -23,50 +37,54 @@ const IS_AGENT: &[Role] = &[Agent];
 const IS_EDGE: &[Role] = &[Service];
 
 const fn rule(path: &'static str, roles: &'static [Role]) -> Rule {
-    Rule { path, roles }
+    Rule { path, roles, mutates: false }
+}
+
+const fn change(path: &'static str, roles: &'static [Role]) -> Rule {
+    Rule { path, roles, mutates: true }
 }
 
 /// Every method, in the order of the names.
 pub const RULES: &[Rule] = &[
     rule("/signalbox.v1.AccessService/Authenticate", EVERYBODY),
-    rule("/signalbox.v1.AccessService/CreateApiKey", ADMINISTERS),
-    rule("/signalbox.v1.AccessService/IssueToken", ADMINISTERS),
+    change("/signalbox.v1.AccessService/CreateApiKey", ADMINISTERS),
+    change("/signalbox.v1.AccessService/IssueToken", ADMINISTERS),
     rule("/signalbox.v1.AccessService/ListApiKeys", ADMINISTERS),
-    rule("/signalbox.v1.AccessService/RevokeApiKey", ADMINISTERS),
+    change("/signalbox.v1.AccessService/RevokeApiKey", ADMINISTERS),
     rule("/signalbox.v1.AgentService/Connect", IS_AGENT),
-    rule("/signalbox.v1.AgentService/CreateAgent", ADMINISTERS),
-    rule("/signalbox.v1.AgentService/DeleteAgent", ADMINISTERS),
+    change("/signalbox.v1.AgentService/CreateAgent", ADMINISTERS),
+    change("/signalbox.v1.AgentService/DeleteAgent", ADMINISTERS),
     rule("/signalbox.v1.AgentService/GetAgent", WATCHES),
     rule("/signalbox.v1.AgentService/ListAgents", WATCHES),
-    rule("/signalbox.v1.AgentService/UpdateAgent", ADMINISTERS),
-    rule("/signalbox.v1.CatalogService/ApplyKind", ADMINISTERS),
-    rule("/signalbox.v1.CatalogService/DeleteKind", ADMINISTERS),
+    change("/signalbox.v1.AgentService/UpdateAgent", ADMINISTERS),
+    change("/signalbox.v1.CatalogService/ApplyKind", ADMINISTERS),
+    change("/signalbox.v1.CatalogService/DeleteKind", ADMINISTERS),
     rule("/signalbox.v1.CatalogService/GetKind", EVERYBODY),
     rule("/signalbox.v1.CatalogService/ListEventTypes", EVERYBODY),
     rule("/signalbox.v1.CatalogService/ListKinds", EVERYBODY),
-    rule("/signalbox.v1.CommandService/CancelCommand", OPERATES),
+    change("/signalbox.v1.CommandService/CancelCommand", OPERATES),
     rule("/signalbox.v1.CommandService/GetCommand", WATCHES),
-    rule("/signalbox.v1.CommandService/IssueCommand", OPERATES),
+    change("/signalbox.v1.CommandService/IssueCommand", OPERATES),
     rule("/signalbox.v1.CommandService/ListCommands", WATCHES),
-    rule("/signalbox.v1.EventService/Publish", PUBLISHES),
-    rule("/signalbox.v1.EventService/PublishStream", PUBLISHES),
+    change("/signalbox.v1.EventService/Publish", PUBLISHES),
+    change("/signalbox.v1.EventService/PublishStream", PUBLISHES),
     rule("/signalbox.v1.PlaceService/HoldPlaces", IS_EDGE),
     rule("/signalbox.v1.PlaceService/ReleasePlaces", IS_EDGE),
     rule("/signalbox.v1.PlaceService/RenewPlaces", IS_EDGE),
-    rule("/signalbox.v1.ResourceService/CreateResource", PUBLISHES),
-    rule("/signalbox.v1.ResourceService/DeleteResource", PUBLISHES),
+    change("/signalbox.v1.ResourceService/CreateResource", PUBLISHES),
+    change("/signalbox.v1.ResourceService/DeleteResource", PUBLISHES),
     rule("/signalbox.v1.ResourceService/GetResource", EVERYBODY),
     rule("/signalbox.v1.ResourceService/ListResources", EVERYBODY),
-    rule("/signalbox.v1.ResourceService/UpdateResource", PUBLISHES),
+    change("/signalbox.v1.ResourceService/UpdateResource", PUBLISHES),
     rule("/signalbox.v1.SystemService/GetSystemStatus", WATCHES),
     rule("/signalbox.v1.WatchService/Read", WATCHES),
     rule("/signalbox.v1.WatchService/Watch", WATCHES),
 ];
 
-/// Whether a role may call the method of this path; nobody may call one that is not in the table.
+/// The row of the method of this path; what has none is for nobody.
 #[must_use]
-pub fn may_call(role: Role, path: &str) -> bool {
-    RULES.binary_search_by_key(&path, |rule| rule.path).is_ok_and(|at| RULES[at].roles.contains(&role))
+pub fn rule_of(path: &str) -> Option<&'static Rule> {
+    RULES.binary_search_by_key(&path, |rule| rule.path).ok().map(|at| &RULES[at])
 }
 
 #[cfg(test)]
@@ -80,10 +98,10 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_table_is_for_nobody() {
-        assert!(may_call(Role::Viewer, "/signalbox.v1.AgentService/GetAgent"));
-        assert!(!may_call(Role::Viewer, "/signalbox.v1.AgentService/Connect"));
+        let get = rule_of("/signalbox.v1.AgentService/GetAgent").unwrap();
+        assert_eq!(get.method(), "AgentService.GetAgent");
         for path in ["", "/", "/signalbox.v1.AgentService/Unheard", "/signalbox.v1.AgentService/GetAgent/"] {
-            assert!(Role::ALL.into_iter().all(|role| !may_call(role, path)), "{path}");
+            assert_eq!(rule_of(path), None, "{path}");
         }
     }
 }

@@ -163,6 +163,12 @@ impl Keys {
             .map_err(|error| Error::Invalid(error.to_string()))
     }
 
+    /// Whom a token was made for whose time may be over, for the record; `None` when its signature is not good.
+    #[must_use]
+    pub fn holder(&self, token: &str) -> Option<Principal> {
+        self.verify(token, OffsetDateTime::UNIX_EPOCH).ok()
+    }
+
     /// Checks a token and says who presents it.
     ///
     /// # Errors
@@ -276,6 +282,13 @@ mod tests {
         let principal = keys.verify(&token, NOW + Duration::seconds(299)).unwrap();
         assert_eq!((principal.subject.as_str(), principal.role), ("ann", Role::Operator));
         assert_eq!(keys.verify(&token, NOW + Duration::seconds(300)), Err(Error::Expired));
+    }
+
+    #[test]
+    fn whose_a_token_was_is_known_after_its_time_if_it_is_signed_well() {
+        let token = keys(SECRET).issue(&request(), NOW + Duration::weeks(52)).unwrap();
+        assert_eq!(keys(SECRET).holder(&token).unwrap().tenant_id, "dev");
+        assert_eq!(keys("another-secret-of-at-least-32-bytes!").holder(&token), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! It must know neither tonic nor sqlx, and never reads a clock.
 
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod command;
 mod draft;
 mod error;
@@ -18,9 +19,13 @@ pub(crate) mod session;
 pub(crate) mod system;
 mod validate;
 
+use std::sync::Arc;
+
 use serde::{Serialize, de::DeserializeOwned};
+use signalbox_identity::{Principal, Role};
 use time::OffsetDateTime;
 
+pub(crate) use audit::About;
 pub(crate) use draft::{Draft, KindsTotal, Loaded, LoadedKeys, Needs, View};
 pub(crate) use error::{Code, Error};
 pub(crate) use event::{Input as EventInput, NewEvent};
@@ -40,25 +45,36 @@ pub(crate) struct Origin {
     pub(crate) source: String,
     /// W3C `traceparent`; may be empty.
     pub(crate) traceparent: String,
+    /// The call by which it was asked for, where the log shall tell of that.
+    pub(crate) call: Option<Arc<audit::Call>>,
 }
 
 impl Origin {
     /// The state service itself.
     #[must_use]
     pub(crate) fn system() -> Self {
-        Self { actor: "system".into(), source: "system".into(), traceparent: String::new() }
+        Self { actor: "system".into(), source: "system".into(), traceparent: String::new(), call: None }
     }
 
     /// A person or program with a token.
     #[must_use]
     pub(crate) fn user(subject: &str, traceparent: String) -> Self {
-        Self { actor: subject.into(), source: format!("user/{subject}"), traceparent }
+        Self { actor: subject.into(), source: format!("user/{subject}"), traceparent, call: None }
     }
 
     /// An agent.
     #[must_use]
     pub(crate) fn agent(agent_id: &str, traceparent: String) -> Self {
-        Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent }
+        Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent, call: None }
+    }
+
+    /// Whoever presents a credential.
+    #[must_use]
+    pub(crate) fn of(principal: &Principal, traceparent: String) -> Self {
+        match principal.role {
+            Role::Agent => Self::agent(&principal.subject, traceparent),
+            _ => Self::user(&principal.subject, traceparent),
+        }
     }
 
     /// The agent, where it is one.
@@ -85,4 +101,9 @@ pub(crate) trait Change: Send + Sync + 'static {
     ///
     /// Why the change is refused; the others of its batch are not affected.
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Self::Reply, Error>;
+
+    /// What it was about, for the audit of the call that has asked for it; none where there is nothing to tell.
+    fn about(&self, _reply: &Self::Reply) -> Option<About> {
+        None
+    }
 }

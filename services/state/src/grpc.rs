@@ -4,11 +4,13 @@ mod access_service;
 mod agent_service;
 mod authenticate;
 mod caller;
+mod calls;
 mod catalog_service;
 mod command_service;
 mod convert;
 mod event_service;
 mod place_service;
+mod refusals;
 mod resource_service;
 mod session;
 mod snapshot;
@@ -42,6 +44,7 @@ use crate::{
 use authenticate::Authenticate;
 pub(crate) use authenticate::Authenticator;
 use caller::Caller;
+pub(crate) use refusals::Refusals;
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::accept;
 
@@ -67,6 +70,7 @@ pub(crate) struct Context {
     pub(crate) board: Board,
     pub(crate) registry: Registry,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) refusals: Refusals,
     pub(crate) replica_id: Uuid,
     pub(crate) session: SessionConfig,
     pub(crate) tasks: TaskTracker,
@@ -90,7 +94,10 @@ impl Context {
 
 /// Every service, behind the check of credentials.
 pub(crate) fn routes(context: &Arc<Context>) -> Routes {
-    let authenticate = Authenticate(Arc::clone(&context.authenticator));
+    let authenticate = Authenticate {
+        authenticator: Arc::clone(&context.authenticator),
+        refusals: context.refusals.clone(),
+    };
     macro_rules! served {
         ($server:ident, $service:path) => {
             authenticate.layer(

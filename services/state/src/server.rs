@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     bus::{self, Bell},
     config::Config,
-    grpc::{self, Authenticator, Context},
+    grpc::{self, Authenticator, Context, Refusals},
     keeper::Keeper,
     log::Appender,
     retention::Retention,
@@ -180,6 +180,8 @@ impl Server {
         }
         writers.spawn(serve_metrics(metrics, pool.clone(), stopped.clone()));
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
+        let refusals = Refusals::new(appender.clone());
+        writers.spawn(refusals.clone().run(stopped.clone()));
         let context = Context {
             pool: pool.clone(),
             appender,
@@ -187,6 +189,7 @@ impl Server {
             board,
             registry: registry.clone(),
             authenticator: Arc::new(Authenticator::new(keys, pool.clone())),
+            refusals,
             replica_id,
             session: config.session(),
             tasks: streams.clone(),

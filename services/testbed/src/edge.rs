@@ -7,7 +7,10 @@ use serde_json::Value;
 use signalbox_edge::{Config, Server};
 use signalbox_identity::Role;
 use tokio::{net::TcpStream, task::JoinHandle};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest as _, http::HeaderValue},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{State, TENANT, client::token_config, soon, token};
@@ -68,6 +71,22 @@ impl Dashboard {
     /// Connects with a role in the tests' tenant.
     pub async fn open(edge: &Edge, role: Role) -> Self {
         Self::open_with(edge, &format!("token={}", token(TENANT, role))).await
+    }
+
+    /// Connects with a role in the tests' tenant, and with more headers.
+    ///
+    /// # Panics
+    ///
+    /// When the edge does not take the connection.
+    pub async fn open_from(edge: &Edge, role: Role, headers: &[(&'static str, &'static str)]) -> Self {
+        let url = format!("ws://{}/api/v1/ws?token={}", edge.address, token(TENANT, role));
+        let mut request = url.into_client_request().expect("the URL is well formed");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        let connecting = tokio_tungstenite::connect_async(request);
+        let (socket, _) = soon("handshake", connecting).await.expect("the edge takes the connection");
+        Self { socket, put_by: VecDeque::new() }
     }
 
     /// Connects with a query string.

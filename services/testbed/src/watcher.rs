@@ -10,12 +10,17 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use crate::{Client, soon};
 
-/// A watcher of the tests' tenant.
+/// The type of the events that tell of calls.
+const AUDIT_CALL: &str = "audit.call";
+
+/// A watcher of the tests' tenant, as an administrator, who passes over the events of the audit.
 pub struct Watcher {
     /// Where it has begun.
     pub started: v1::WatchStarted,
     /// The last revision that it has seen.
     pub position: u64,
+    /// Whether it looks at the audit too.
+    sees_calls: bool,
     events: VecDeque<v1::Event>,
     stream: Streaming<v1::WatchResponse>,
     _requests: mpsc::Sender<v1::WatchRequest>,
@@ -34,14 +39,21 @@ impl Watcher {
     /// When the server does not begin.
     pub async fn start_after(channel: Channel, after: Option<v1::Cursor>) -> Self {
         match Self::open(
-            &Client::new(channel, Role::Viewer),
+            &Client::new(channel, Role::Admin),
             v1::AddTenant { after, ..v1::AddTenant::default() },
         )
         .await
         {
             Ok((Response::Started(started), stream, requests)) => {
                 let position = started.after.as_ref().map_or(0, |cursor| cursor.revision);
-                Self { started, position, events: VecDeque::new(), stream, _requests: requests }
+                Self {
+                    started,
+                    position,
+                    sees_calls: false,
+                    events: VecDeque::new(),
+                    stream,
+                    _requests: requests,
+                }
             }
             other => panic!("expected the watch to start, got {:?}", other.map(|(first, ..)| first)),
         }
@@ -68,6 +80,13 @@ impl Watcher {
         Ok((first.expect("a watch answers"), stream, requests))
     }
 
+    /// The same, which also looks at the events of the audit.
+    #[must_use]
+    pub fn with_calls(mut self) -> Self {
+        self.sees_calls = true;
+        self
+    }
+
     /// The next event.
     ///
     /// # Panics
@@ -78,7 +97,9 @@ impl Watcher {
             if let Some(event) = self.events.pop_front() {
                 assert_eq!(event.revision, self.position + 1, "the log has a hole or a repeat");
                 self.position = event.revision;
-                return event;
+                if self.sees_calls || event.r#type != AUDIT_CALL {
+                    return event;
+                }
             }
             let response = soon("event", self.stream.message()).await.expect("the watch goes on");
             match response.and_then(|response| response.response) {

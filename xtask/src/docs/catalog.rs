@@ -113,6 +113,9 @@ fn event(event_type: &EventType) -> Result<String> {
     if !references.is_empty() {
         text.push_str(&format!(" Must exist: {}.", references.join(", ")));
     }
+    if event_type.for_admins {
+        text.push_str(" For administrators.");
+    }
     text.push_str("\n\n");
     text.push_str(&fields::table(&event_type.schema, None));
     text.push_str(&example("", &event_type.example)?);

@@ -54,6 +54,7 @@ pub(super) fn event_type(kind: &Kind, deletion: Deletion) -> EventType {
         references: Vec::new(),
         schema: Schema::of_deletion(document),
         example: Value::Object(example),
+        for_admins: false,
     }
 }
 

@@ -45,6 +45,12 @@ pub(crate) fn seconds(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Reads how many are shown: at least one, and no more than fit into memory.
+pub(crate) fn limit() -> impl TypedValueParser<Value = usize> {
+    const LIMIT_MAX: u32 = 100_000;
+    clap::value_parser!(u32).range(1..=i64::from(LIMIT_MAX)).map(|limit| limit as usize)
+}
+
 /// Reads `key=value`.
 pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

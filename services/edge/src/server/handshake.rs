@@ -65,6 +65,7 @@ pub(super) fn arrival(parts: &Parts) -> Arrival {
         bearer: bearer(&parts.headers).map(Into::into),
         fingerprint: text(&parts.headers, "x-client-fingerprint"),
         client_version: text(&parts.headers, "x-client-version"),
+        user_agent: text(&parts.headers, "user-agent"),
         traceparent: text(&parts.headers, "traceparent"),
         ..Arrival::default()
     };

@@ -107,7 +107,7 @@ impl Machine {
     pub(super) fn check(&mut self, credential: SecretString) {
         self.checking = true;
         let fingerprint = self.arrival.fingerprint.clone();
-        let (keys, api_keys) = (self.shared.keys.clone(), self.shared.api_keys.clone());
+        let (keys, api_keys) = (self.shared.keys.clone(), (self.shared.api_keys.clone(), self.client()));
         let checked = credentials::check(credential, fingerprint, keys, api_keys, signalbox_telemetry::now());
         self.work.push(Box::pin(async move { Outcome::Checked(Box::new(checked.await)) }));
     }

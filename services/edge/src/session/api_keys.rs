@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    calls::{CallError, Calls},
+    calls::{CallError, Calls, Client},
     dialect::Code,
 };
 
@@ -92,10 +92,14 @@ impl ApiKeys {
     }
 
     /// Says whose key this is. Connections that ask at the same time share one call.
-    pub(super) async fn check(&self, credential: &SecretString) -> Result<(Principal, Hold), CallError> {
+    pub(super) async fn check(
+        &self,
+        credential: &SecretString,
+        client: Client,
+    ) -> Result<(Principal, Hold), CallError> {
         let hash = hash_of(credential);
         let asked = async {
-            match self.0.calls.authenticate(credential, signalbox_telemetry::now()).await {
+            match self.0.calls.authenticate(credential, client, signalbox_telemetry::now()).await {
                 Err(error) if error.code != Code::Unauthenticated => Err(error),
                 answer => Ok(answer),
             }
@@ -129,7 +133,8 @@ impl ApiKeys {
     }
 
     async fn look(&self, key: Arc<InUse>) {
-        let answer = self.0.calls.authenticate(&key.credential, signalbox_telemetry::now()).await;
+        let nobody = Client::default();
+        let answer = self.0.calls.authenticate(&key.credential, nobody, signalbox_telemetry::now()).await;
         // An edge whose own credential is refused has learned nothing about the key.
         if answer.is_err_and(|error| {
             error.code == Code::Unauthenticated && error.field.as_deref() == Some(AT_FAULT)

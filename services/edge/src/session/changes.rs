@@ -12,7 +12,7 @@ use super::{
     work::Outcome,
 };
 use crate::{
-    calls::{CallError, Caller},
+    calls::{CallError, Caller, Client},
     dialect::{About, Code, Refusal, Selection, Subscribe},
     feed::{Origin, Start, Started, SubscribeError},
     interest::Interest,
@@ -150,10 +150,16 @@ impl Machine {
         }
     }
 
+    /// Who is at the other end.
+    pub(super) fn client(&self) -> Client {
+        Client { address: Some(self.address), agent: self.arrival.user_agent.clone() }
+    }
+
     /// On whose behalf the connection asks for something that no message has asked for by itself.
     fn caller(&self) -> Option<(String, Caller)> {
         let user = &self.admitted()?.user;
-        let caller = Caller { credential: user.credential.clone(), traceparent: String::new() };
+        let (credential, client) = (user.credential.clone(), self.client());
+        let caller = Caller { credential, traceparent: String::new(), client };
         Some((user.principal.tenant_id.clone(), caller))
     }
 

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::api_keys::{ApiKeys, Hold};
 use crate::{
-    calls::CallError,
+    calls::{CallError, Client},
     dialect::{Code, Manners, notice::Ending},
 };
 
@@ -32,6 +32,8 @@ pub struct Arrival {
     pub fingerprint: Option<String>,
     /// `X-Client-Version`.
     pub client_version: Option<String>,
+    /// `User-Agent`.
+    pub user_agent: Option<String>,
     /// `traceparent`.
     pub traceparent: Option<String>,
 }
@@ -72,7 +74,7 @@ pub(super) async fn check(
     credential: SecretString,
     fingerprint: Option<String>,
     keys: Keys,
-    api_keys: ApiKeys,
+    (api_keys, client): (ApiKeys, Client),
     now: OffsetDateTime,
 ) -> Result<User, Ending> {
     let (principal, hold) = if looks_like_token(credential.expose_secret()) {
@@ -81,7 +83,8 @@ pub(super) async fn check(
     } else if PresentedApiKey::parse(credential.expose_secret()).is_none() {
         return Err(ending(Code::Unauthenticated, UNKNOWN));
     } else {
-        let (principal, hold) = api_keys.check(&credential).await.map_err(|error| unknown_key(&error))?;
+        let (principal, hold) =
+            api_keys.check(&credential, client).await.map_err(|error| unknown_key(&error))?;
         (principal, Some(hold))
     };
     admit(&principal, fingerprint.as_deref())?;

@@ -37,8 +37,8 @@ impl Machine {
     pub(super) fn read_roster(&mut self, timer: Timer) {
         let Some(admitted) = self.admitted() else { return };
         let (shared, tenant_id) = (Arc::clone(&self.shared), admitted.user.principal.tenant_id.clone());
-        let traceparent = String::new();
-        let caller = Caller { credential: admitted.user.credential.clone(), traceparent };
+        let (credential, client) = (admitted.user.credential.clone(), self.client());
+        let caller = Caller { credential, traceparent: String::new(), client };
         self.work.push(Box::pin(async move {
             match timer {
                 Timer::Status => shared.rosters.read_all(&tenant_id, &shared.calls, &caller).await,

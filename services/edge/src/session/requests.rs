@@ -145,6 +145,7 @@ impl Machine {
             caller: Caller {
                 credential: user.credential.clone(),
                 traceparent: self.traceparent(traceparent),
+                client: self.client(),
             },
             tenant_id: user.principal.tenant_id.clone(),
             id,

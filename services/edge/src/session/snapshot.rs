@@ -244,7 +244,7 @@ fn kinds(interest: &Interest) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{interest::Scope, session::rig::Rig};
+    use crate::{calls::Client, interest::Scope, session::rig::Rig};
 
     #[tokio::test]
     async fn no_item_goes_beyond_a_bound() {
@@ -252,7 +252,11 @@ mod tests {
         let snapshot = Snapshot {
             reads: Reads::default(),
             calls: rig.calls(),
-            caller: Caller { credential: String::new().into(), traceparent: String::new() },
+            caller: Caller {
+                credential: String::new().into(),
+                traceparent: String::new(),
+                client: Client::default(),
+            },
             teller,
             tenant_id: "dev".into(),
             id: None,

@@ -296,7 +296,8 @@ impl Scripted {
             };
             let mut responses = Vec::new();
             if !events.is_empty() {
-                responses.push(watch_response::Response::Events(v1::EventRange { events }));
+                responses
+                    .push(watch_response::Response::Events(v1::EventRange { events, withheld: Vec::new() }));
             }
             if metrics != metrics_sent {
                 metrics_sent.clone_from(&metrics);

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json, value::RawValue};
 use signalbox_proto::v1::{AgentStatus, ConfigStatus, Connectivity, ExecutionState};
 use time::OffsetDateTime;
 
-use super::{Agent, Change, Code, ConfigState, Draft, Error, Needs, NewEvent, command, resource, validate};
+use super::{
+    About, Agent, Change, Code, ConfigState, Draft, Error, Needs, NewEvent, command, resource, validate,
+};
 
 /// Longest name or template, in bytes.
 pub(super) const NAME_LEN_MAX: usize = 256;
@@ -38,6 +40,10 @@ impl Change for Create {
             return Err(Error { code: Code::AlreadyExists, ..Error::invalid("agent_id", message) });
         }
         register(draft, self, now).map(drop)
+    }
+
+    fn about(&self, (): &()) -> Option<About> {
+        Some(About::one("agent", &self.agent_id))
     }
 }
 
@@ -131,6 +137,10 @@ impl Change for Update {
         updated(draft, agent, &changes, now);
         Ok(())
     }
+
+    fn about(&self, (): &()) -> Option<About> {
+        Some(About::one("agent", &self.agent_id))
+    }
 }
 
 fn desired(content: &[u8], hash: &str, generation: u64) -> Result<ConfigState, Error> {
@@ -221,6 +231,10 @@ impl Change for Delete {
         emit(draft, "agent.deleted", &agent.agent_id, now, data);
         draft.delete_agent(&agent.agent_id);
         Ok(())
+    }
+
+    fn about(&self, (): &()) -> Option<About> {
+        Some(About::one("agent", &self.agent_id))
     }
 }
 

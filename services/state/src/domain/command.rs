@@ -7,7 +7,9 @@ use signalbox_proto::v1::ExecutionState;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Change, Code, Command, Draft, Error, Execution, Needs, NewEvent, agent, session, validate};
+use super::{
+    About, Change, Code, Command, Draft, Error, Execution, Needs, NewEvent, agent, session, validate,
+};
 
 /// Longest name, in bytes.
 pub(super) const NAME_LEN_MAX: usize = 64;
@@ -97,6 +99,13 @@ impl Change for Issue {
         }
         draft.put_command(command);
         Ok(Issued { command_id: self.command_id })
+    }
+
+    fn about(&self, issued: &Issued) -> Option<About> {
+        let mut about = About::one("command", issued.command_id).with(json!({ "command": self.name }));
+        let agent_ids = self.agent_ids.iter().flatten();
+        about.targets.extend(agent_ids.map(|agent_id| ("agent".to_owned(), agent_id.clone())));
+        Some(about)
     }
 }
 
@@ -275,6 +284,10 @@ impl Change for Cancel {
             draft.put_execution(Execution { cancel_reason: Some(reason.into()), ..execution });
         }
         Ok(())
+    }
+
+    fn about(&self, (): &()) -> Option<About> {
+        Some(About::one("command", self.command_id))
     }
 }
 

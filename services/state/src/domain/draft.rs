@@ -6,10 +6,11 @@ mod resources;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Agent, Command, Error, Execution, NewEvent, Origin,
+    Agent, Change, Command, Error, Execution, NewEvent, Origin, audit,
     system::{System, Told},
 };
 pub(crate) use keys::Loaded as LoadedKeys;
@@ -190,6 +191,30 @@ impl<'view> Draft<'view> {
         Ok(reply)
     }
 
+    /// Decides a change and gives its answer with the newest revision right after it; the log also tells of the
+    /// call that has asked for it, where there is one. That is a change by itself, so that whoever is not shown
+    /// it has all of the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Draft::run`].
+    pub(crate) fn decide<C: Change>(
+        view: &'view mut View,
+        origin: &'view Origin,
+        change: &C,
+        now: OffsetDateTime,
+    ) -> Result<(C::Reply, u64), Error> {
+        let reply = Draft::run(view, origin, |draft| change.apply(draft, now))?;
+        let revision = view.head;
+        if let Some(call) = &origin.call
+            && let Some(about) = change.about(&reply)
+        {
+            let event = audit::event(call, origin, about, now);
+            view.keep(Staged { events: vec![event], ..Staged::default() });
+        }
+        Ok((reply, revision))
+    }
+
     /// The agent, when it is registered.
     #[must_use]
     pub(crate) fn agent(&self, agent_id: &str) -> Option<&Agent> {
@@ -285,11 +310,5 @@ impl<'view> Draft<'view> {
     #[must_use]
     pub(crate) fn next_revision(&self) -> u64 {
         self.view.head + self.staged.events.len() as u64 + 1
-    }
-
-    /// The newest revision once this change is kept as it stands.
-    #[must_use]
-    pub(crate) fn revision(&self) -> u64 {
-        self.next_revision() - 1
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use signalbox_identity::{Role, SecretHash};
 use time::{Duration, OffsetDateTime};
 
-use super::{Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, validate};
+use super::{About, Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, validate};
 
 /// Most keys of a tenant that hold at once.
 const LIVE_MAX: u64 = 1000;
@@ -113,6 +113,10 @@ impl Change for Create {
         draft.add_key(key.clone(), self.hash.clone());
         Ok(key)
     }
+
+    fn about(&self, key: &ApiKey) -> Option<About> {
+        Some(About::one("key", &key.key_id).with(json!({ "name": key.name, "role": key.role.word() })))
+    }
 }
 
 /// Revokes a key. One that is revoked already stays so.
@@ -149,6 +153,10 @@ impl Change for Revoke {
         draft.emit(NewEvent::new("key.revoked", draft.origin, &key.key_id, now, data));
         draft.revoke_key(key.clone());
         Ok(key)
+    }
+
+    fn about(&self, key: &ApiKey) -> Option<About> {
+        Some(About::one("key", &key.key_id))
     }
 }
 

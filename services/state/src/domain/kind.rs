@@ -11,7 +11,7 @@ use serde_json::json;
 use signalbox_catalog as catalog;
 use time::OffsetDateTime;
 
-use super::{Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, validate};
+use super::{About, Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, validate};
 pub(crate) use definition::{Definition, Life};
 
 /// Most kinds that a tenant adds.
@@ -218,6 +218,10 @@ impl Change for Apply {
         }));
         Ok(Applied { version })
     }
+
+    fn about(&self, applied: &Applied) -> Option<About> {
+        Some(About::one("kind", &self.name).with(json!({ "version": applied.version })))
+    }
 }
 
 /// Deletes a kind that has no resources left.
@@ -261,6 +265,10 @@ impl Change for Delete {
         draft.emit(event);
         draft.delete_kind(&self.name);
         Ok(())
+    }
+
+    fn about(&self, (): &()) -> Option<About> {
+        Some(About::one("kind", &self.name))
     }
 }
 

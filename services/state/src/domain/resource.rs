@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Change, Code, Draft, Error, Needs,
+    About, Change, Code, Draft, Error, Needs,
     event::whole_micros,
     kind::{self, Kinds, Known},
     reference, validate,
@@ -96,6 +96,10 @@ impl Change for Write {
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Option<Resource>, Error> {
         self.write(draft, Circumstances { at: now, now, reporter: None })
+    }
+
+    fn about(&self, kept: &Option<Resource>) -> Option<About> {
+        Some(About::one(&self.kind, kept.as_ref().map_or(&self.id, |row| &row.id)))
     }
 }
 

@@ -4,22 +4,27 @@ mod list;
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 use signalbox_identity::{Error as TokenError, NewApiKey, Role, TokenRequest};
 use signalbox_proto::{timestamp, v1, v1::access_service_server::AccessService};
 use signalbox_telemetry::now;
 use time::Duration;
 use tonic::{Request, Response, Status};
 
-use super::{Context, caller::Caller};
+use super::{Context, caller::Caller, calls};
 use crate::domain::{
-    Code, Error,
+    About, Code, Error,
+    audit::Note,
     key::{self, ApiKey},
 };
 
 /// How long a token holds unless its issuer says.
 const TTL_S_DEFAULT: u32 = 3600;
 const TTL_S_MAX: u32 = 31_536_000;
+/// The method by which edges ask about clients.
+const AUTHENTICATE: &str = "/signalbox.v1.AccessService/Authenticate";
 
 pub(super) struct Service(pub(super) Arc<Context>);
 
@@ -46,6 +51,8 @@ impl AccessService for Service {
             subject: asked.subject,
             ttl,
         };
+        let about =
+            About::one("token", &token.subject).with(json!({ "role": token.role.word(), "ttl_s": ttl_s }));
         let token = self.0.authenticator.keys().issue(&token, at).map_err(|error| match error {
             TokenError::BadRequest { field, expected } => {
                 let field = if field == "sub" { "subject" } else { field };
@@ -53,6 +60,11 @@ impl AccessService for Service {
             }
             other => Error::new(Code::Internal, other.to_string()),
         })?;
+        // Whom access was given is in the log before anybody has it.
+        self.0
+            .appender
+            .submit(caller.submission(Note(about), "", &v1::IssueTokenRequest::default())?)
+            .await?;
         Ok(Response::new(v1::IssueTokenResponse { token, expires_at: Some(timestamp(at + ttl)) }))
     }
 
@@ -101,11 +113,15 @@ impl AccessService for Service {
         request: Request<v1::AuthenticateRequest>,
     ) -> Result<Response<v1::AuthenticateResponse>, Status> {
         let caller = Caller::of(&request)?;
+        let metadata = request.metadata().clone();
         let credential = request.into_inner().credential;
         let principal = match (credential.as_str(), caller.principal.role) {
             ("", _) => caller.principal,
             (credential, Role::Service) => {
                 let checked = self.0.authenticator.check(credential).await;
+                if let Err(error) = &checked {
+                    self.note_refusal(&caller, metadata.as_ref(), credential, error).await;
+                }
                 // Who asks must not take it for a word on its own credential.
                 checked.map_err(|error| error.within("credential"))?
             }
@@ -121,6 +137,18 @@ impl AccessService for Service {
             expires_at: principal.expires_at.map(timestamp),
             key_id: principal.key_id.unwrap_or_default(),
         }))
+    }
+}
+
+impl Service {
+    /// Notes that a client's credential was refused, where the edge that asks says for which client it does: it
+    /// also asks about those in use.
+    async fn note_refusal(&self, edge: &Caller, headers: &HeaderMap, credential: &str, error: &Error) {
+        let Some(holder) = self.0.authenticator.holder(credential).await else { return };
+        let call = calls::forwarded(AUTHENTICATE, headers, &holder);
+        if call.address.is_some() && error.code == Code::Unauthenticated {
+            self.0.refusals.note(&holder, edge.traceparent.clone(), call, error.clone());
+        }
     }
 }
 

@@ -13,14 +13,15 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
-use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, may_call};
+use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, rule_of};
 use signalbox_telemetry::now;
 use signalbox_transport::Peer;
 use sqlx::PgPool;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
-use crate::domain::{Code, Error};
+use super::{Refusals, caller::traceparent, calls};
+use crate::domain::{Code, Error, audit::Call};
 use api_keys::ApiKeys;
 
 /// How often it is looked whether the API key of a stream still holds.
@@ -51,6 +52,15 @@ impl Authenticator {
         match PresentedApiKey::parse(credential) {
             Some(presented) => self.api_keys.check(&presented, now()).await,
             None => self.keys.verify_fresh(credential, now()).await.map_err(|error| unauthenticated(&error)),
+        }
+    }
+
+    /// Says whose credential this would be that was refused, where that is known: of a token that is signed well,
+    /// of an API key that exists. For the record only.
+    pub(super) async fn holder(&self, credential: &str) -> Option<Principal> {
+        match PresentedApiKey::parse(credential) {
+            Some(presented) => self.api_keys.holder(&presented).await,
+            None => self.keys.holder(credential),
         }
     }
 
@@ -85,15 +95,19 @@ impl Authenticator {
     }
 }
 
-/// Checks the credential of every call and the role's right to it, and leaves the caller in the request's extensions.
+/// Checks the credential of every call and the role's right to it, and leaves in the request's extensions who calls,
+/// and what the log shall tell of a call that changes something.
 #[derive(Clone)]
-pub(super) struct Authenticate(pub(super) Arc<Authenticator>);
+pub(super) struct Authenticate {
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) refusals: Refusals,
+}
 
 impl<S> Layer<S> for Authenticate {
     type Service = Authenticated<S>;
 
     fn layer(&self, inner: S) -> Authenticated<S> {
-        Authenticated { inner, authenticator: Arc::clone(&self.0) }
+        Authenticated { inner, authenticate: self.clone() }
     }
 }
 
@@ -101,7 +115,7 @@ impl<S> Layer<S> for Authenticate {
 #[derive(Clone)]
 pub(super) struct Authenticated<S> {
     inner: S,
-    authenticator: Arc<Authenticator>,
+    authenticate: Authenticate,
 }
 
 impl<S: NamedService> NamedService for Authenticated<S> {
@@ -122,30 +136,60 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let authenticator = Arc::clone(&self.authenticator);
+        let authenticate = self.authenticate.clone();
         // The one that is ready takes the call; its copy has to become ready by itself.
         let copy = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, copy);
         async move {
-            let checked = match bearer(request.headers()) {
-                Ok(credential) => authenticator.check(credential).await,
-                Err(error) => Err(error),
-            };
-            if checked.is_ok()
-                && let Some(peer) = request.extensions().get::<Peer>()
-            {
-                peer.is_known_now();
-            }
-            match checked {
-                Ok(principal) if may_call(principal.role, request.uri().path()) => {
-                    request.extensions_mut().insert(principal);
-                    inner.call(request).await
-                }
-                Ok(principal) => Ok(Status::from(forbidden(principal.role)).into_http()),
+            match authenticate.admit(&mut request).await {
+                Ok(()) => inner.call(request).await,
                 Err(error) => Ok(Status::from(error).into_http()),
             }
         }
         .boxed()
+    }
+}
+
+impl Authenticate {
+    /// Lets a call in, or says why not.
+    async fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let credential = bearer(request.headers())?;
+        let principal = match self.authenticator.check(credential).await {
+            Ok(principal) => principal,
+            Err(error) => {
+                if error.code == Code::Unauthenticated
+                    && let Some(holder) = self.authenticator.holder(credential).await
+                {
+                    self.refuse(request, &holder, &error);
+                }
+                return Err(error);
+            }
+        };
+        if let Some(peer) = request.extensions().get::<Peer>() {
+            peer.is_known_now();
+        }
+        let Some(rule) = rule_of(request.uri().path()).filter(|rule| rule.roles.contains(&principal.role))
+        else {
+            let error = forbidden(principal.role);
+            self.refuse(request, &principal, &error);
+            return Err(error);
+        };
+        if rule.mutates {
+            let call = self.call(request, &principal);
+            request.extensions_mut().insert(Arc::new(call));
+        }
+        request.extensions_mut().insert(principal);
+        Ok(())
+    }
+
+    fn refuse(&self, request: &Request<Body>, principal: &Principal, error: &Error) {
+        let given = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        self.refusals.note(principal, traceparent(given), self.call(request, principal), error.clone());
+    }
+
+    fn call(&self, request: &Request<Body>, principal: &Principal) -> Call {
+        let (path, keys) = (request.uri().path(), self.authenticator.keys());
+        calls::call(path, request.headers(), request.extensions(), principal, keys)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The caller of a request, whose credential was checked: what it may do, and what it asks to be changed.
 
+use std::sync::Arc;
+
 use sha2::{Digest as _, Sha256};
 use signalbox_identity::{Principal, Role};
 use signalbox_telemetry::{current_traceparent, is_traceparent, new_traceparent};
 use tonic::Request;
 
 use crate::{
-    domain::{Code, Error, Origin},
+    domain::{Code, Error, Origin, audit::Call},
     log::{Idempotency, Submission},
 };
 
@@ -16,7 +18,9 @@ const IDEMPOTENCY_KEY_LEN_MAX: usize = 128;
 /// The caller of a request, and the work that the call belongs to.
 pub(super) struct Caller {
     pub(super) principal: Principal,
-    traceparent: String,
+    pub(super) traceparent: String,
+    /// The call, where the log shall tell of it.
+    call: Option<Arc<Call>>,
 }
 
 impl Caller {
@@ -28,10 +32,8 @@ impl Caller {
             .cloned()
             .ok_or_else(|| Error::new(Code::Unauthenticated, "no credentials"))?;
         let given = request.metadata().get("traceparent").and_then(|value| value.to_str().ok());
-        let traceparent = current_traceparent()
-            .or_else(|| given.filter(|text| is_traceparent(text)).map(str::to_owned))
-            .unwrap_or_else(new_traceparent);
-        Ok(Self { principal, traceparent })
+        let call = request.extensions().get::<Arc<Call>>().cloned();
+        Ok(Self { principal, traceparent: traceparent(given), call })
     }
 
     /// The tenant whose state the caller works on: its own, or for a service the one it names.
@@ -51,10 +53,8 @@ impl Caller {
 
     /// Who the log says has caused what the call does.
     pub(super) fn origin(&self) -> Origin {
-        match self.principal.role {
-            Role::Agent => Origin::agent(&self.principal.subject, self.traceparent.clone()),
-            _ => Origin::user(&self.principal.subject, self.traceparent.clone()),
-        }
+        let origin = Origin::of(&self.principal, self.traceparent.clone());
+        Origin { call: self.call.clone(), ..origin }
     }
 
     /// A change by this caller, under its idempotency key where it gave one. The key is the caller's own:
@@ -78,6 +78,13 @@ impl Caller {
         });
         Ok(Submission { tenant_id: self.tenant("")?, origin: self.origin(), change, idempotency })
     }
+}
+
+/// The work that a call belongs to: that of the trace, what the caller has given, or a new one.
+pub(super) fn traceparent(given: Option<&str>) -> String {
+    current_traceparent()
+        .or_else(|| given.filter(|text| is_traceparent(text)).map(str::to_owned))
+        .unwrap_or_else(new_traceparent)
 }
 
 /// SHA-256 of a request. Maps are sorted on the wire, so that a message has one encoding.

@@ -5,6 +5,8 @@ mod pump;
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
 use futures::Stream;
+use signalbox_catalog as catalog;
+use signalbox_identity::Role;
 use signalbox_proto::v1::{self, watch_request, watch_service_server::WatchService};
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -84,6 +86,7 @@ impl WatchService for Service {
         let revision = events
             .last()
             .map_or(after.max(if asked.since_ms > 0 { bounds.head } else { after }), |event| event.revision);
+        events.retain(|event| is_for(caller.principal.role, event));
         let next = Some(v1::Cursor { epoch: bounds.epoch.to_string(), revision });
         Ok(Response::new(v1::ReadResponse { events, next, head: bounds.head, oldest: bounds.oldest }))
     }
@@ -170,12 +173,19 @@ impl Watch {
             return Ok(());
         }
         if let Ok(after) = after {
-            let pump = Pump::new(Arc::clone(&self.context), tail, self.outbox.clone(), after, add.metrics);
+            let (context, outbox) = (Arc::clone(&self.context), self.outbox.clone());
+            let pump = Pump::new(context, tail, outbox, self.caller.principal.role, (after, add.metrics));
             let handle = self.context.tasks.spawn(pump.run());
             self.pumps.insert(tenant_id, handle);
         }
         Ok(())
     }
+}
+
+/// Whether an event is for watchers of this role.
+fn is_for(role: Role, event: &v1::Event) -> bool {
+    let sees_all = matches!(role, Role::Admin | Role::Service);
+    sees_all || !catalog::event_type(&event.r#type).is_some_and(|event_type| event_type.for_admins)
 }
 
 /// The revision after which a cursor resumes, or why it cannot.

@@ -66,10 +66,7 @@ impl<C: Change> Job for Typed<C> {
 
     fn decide(&mut self, view: &mut View, now: OffsetDateTime) -> Option<String> {
         let Submission { origin, change, idempotency, .. } = &self.submission;
-        let outcome = Draft::run(view, origin, |draft| {
-            let reply = change.apply(draft, now)?;
-            Ok((reply, draft.revision()))
-        });
+        let outcome = Draft::decide(view, origin, change, now);
         let response = match (&outcome, idempotency) {
             (Ok((reply, revision)), Some(_)) => serde_json::to_string(&(reply, revision)).ok(),
             _ => None,

@@ -68,7 +68,7 @@ async fn a_list_is_paged_selected_and_tells_its_cursor() {
     let mut request = v1::ListAgentsRequest { page_size: 2, ..v1::ListAgentsRequest::default() };
     loop {
         let page = admin.agents().list_agents(request.clone()).await.unwrap().into_inner();
-        assert_eq!(page.cursor.unwrap().revision, 5);
+        assert_eq!(page.cursor.unwrap().revision, 10, "five agents, and five calls that the audit tells of");
         ids.extend(page.agents.into_iter().map(|agent| agent.agent_id));
         if page.next_page_token.is_empty() {
             break;

@@ -33,7 +33,7 @@ fn documents() -> Vec<(BTreeSet<String>, BTreeMap<String, Value>)> {
 async fn every_type_of_event_goes_from_a_call_to_a_row_to_a_watcher() {
     let database = database().await;
     let state = State::start(&database).await;
-    let mut watcher = Watcher::start(state.channel()).await;
+    let mut watcher = Watcher::start(state.channel()).await.with_calls();
     let kinds = story::play(&state).await;
     let mut missing: BTreeSet<_> =
         catalog::event_types().map(|event_type| event_type.name.to_owned()).collect();

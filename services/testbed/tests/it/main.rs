@@ -7,6 +7,7 @@
 
 mod agents;
 mod api_keys;
+mod audit;
 mod bad_input;
 mod catalog_walk;
 mod commands;

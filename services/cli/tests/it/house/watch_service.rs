@@ -143,7 +143,7 @@ fn elsewhere(revision: u64) -> Cursor {
 }
 
 fn range(event: Event) -> Body {
-    Body::Events(v1::EventRange { events: vec![event] })
+    Body::Events(v1::EventRange { events: vec![event], withheld: Vec::new() })
 }
 
 async fn send(

@@ -63,7 +63,8 @@ pub(super) fn select(pattern: &str) -> Result<Selection, Box<Refusal>> {
             Some((_, types)) => Some(Selection::all(pattern, types)),
             None => own(pattern, group, BTreeSet::new()),
         },
-        None => match signalbox_catalog::event_type(pattern) {
+        // What is for administrators is not to be had over a WebSocket.
+        None => match signalbox_catalog::event_type(pattern).filter(|event_type| !event_type.for_admins) {
             Some(event_type) => Some(Selection::all(pattern, &[event_type.name])),
             None => pattern
                 .split_once('.')
@@ -160,6 +161,8 @@ mod tests {
             "ticket.a.b",
             "0x.*",
             "kind-of.created",
+            "audit.call",
+            "audit.*",
         ] {
             let refusal = select(pattern).unwrap_err();
             assert_eq!(

@@ -1,12 +1,14 @@
 //! Occurrences: events that others publish, and that change no resource.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use signalbox_catalog as catalog;
 use time::OffsetDateTime;
 
 use super::{BATCH_LEN_MAX, NewEvent, check_time};
-use crate::domain::{Change, Code, Draft, Error, Needs, Origin, reference, validate};
+use crate::domain::{About, Change, Code, Draft, Error, Needs, Origin, reference, validate};
 
 /// Longest subject, in bytes.
 const SUBJECT_LEN_MAX: usize = 256;
@@ -151,5 +153,17 @@ impl Change for Publish {
             }
         };
         Ok(Published { outcomes: self.inputs.iter().enumerate().map(outcome).collect() })
+    }
+
+    /// A batch of which nothing was logged has done nothing that there is to tell of.
+    fn about(&self, published: &Published) -> Option<About> {
+        let outcomes = self.inputs.iter().zip(&published.outcomes);
+        let logged =
+            outcomes.filter_map(|(input, outcome)| input.as_ref().ok().filter(|_| outcome.revision > 0));
+        let names: Vec<_> = logged.map(|input| input.event_type.name).collect();
+        let types: BTreeSet<_> = names.iter().copied().collect();
+        let targets = types.into_iter().map(|name| ("event".to_owned(), name.to_owned())).collect();
+        let about = || About { targets, ..About::default() }.with(json!({ "events": names.len() }));
+        (!names.is_empty()).then(about)
     }
 }

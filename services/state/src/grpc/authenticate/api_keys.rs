@@ -56,17 +56,15 @@ impl ApiKeys {
         let Some(found) = found.as_ref().filter(|_| hash.matches(&presented.hash)) else {
             return Err(unknown());
         };
-        let Stored { tenant_id, key, .. } = &found.stored;
-        key.check(now)?;
+        found.stored.key.check(now)?;
         self.note_use(found, now).await;
-        Ok(Principal {
-            subject: format!("key:{}", key.key_id),
-            tenant_id: tenant_id.clone(),
-            role: key.role,
-            expires_at: key.expires_at,
-            fingerprint: None,
-            key_id: Some(key.key_id.clone()),
-        })
+        Ok(principal(&found.stored))
+    }
+
+    /// Says whose key of this id is, whatever the secret and whether it holds.
+    pub(super) async fn holder(&self, presented: &PresentedApiKey) -> Option<Principal> {
+        let found = self.find(&presented.key_id).await.ok()??;
+        Some(principal(&found.stored))
     }
 
     /// Looks whether a key that was good before still is.
@@ -97,6 +95,17 @@ impl ApiKeys {
         if let Err(error) = api_keys::used(&self.pool, &found.stored, now, unless_since).await {
             tracing::debug!(key_id = found.stored.key.key_id, %error, "the use of an API key was not noted");
         }
+    }
+}
+
+fn principal(Stored { tenant_id, key, .. }: &Stored) -> Principal {
+    Principal {
+        subject: format!("key:{}", key.key_id),
+        tenant_id: tenant_id.clone(),
+        role: key.role,
+        expires_at: key.expires_at,
+        fingerprint: None,
+        key_id: Some(key.key_id.clone()),
     }
 }
 

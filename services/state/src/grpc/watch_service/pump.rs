@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use signalbox_identity::Role;
 use signalbox_proto::v1::{self, watch_response::Response};
 use time::OffsetDateTime;
 use tokio::time::MissedTickBehavior;
 
-use super::{Context, Outbox, out_of_range};
+use super::{Context, Outbox, is_for, out_of_range};
 use crate::{
     store,
     watch::{Slice, Tail, weight},
@@ -28,6 +29,8 @@ pub(super) struct Pump {
     tail: Arc<Tail>,
     outbox: Outbox,
     position: u64,
+    /// The watcher's.
+    role: Role,
     /// Version of the measurements that were sent; `None` when none are wanted.
     metrics: Option<u64>,
 }
@@ -36,14 +39,15 @@ pub(super) struct Pump {
 struct Ended;
 
 impl Pump {
+    /// Carries what comes after a revision to a watcher of this role.
     pub(super) fn new(
         context: Arc<Context>,
         tail: Arc<Tail>,
         outbox: Outbox,
-        after: u64,
-        metrics: bool,
+        role: Role,
+        (after, metrics): (u64, bool),
     ) -> Self {
-        Self { context, tail, outbox, position: after, metrics: metrics.then_some(0) }
+        Self { context, tail, outbox, position: after, role, metrics: metrics.then_some(0) }
     }
 
     pub(super) async fn run(mut self) {
@@ -111,7 +115,10 @@ impl Pump {
 
     async fn send_events(&mut self, events: Vec<v1::Event>) -> Result<(), Ended> {
         let Some(last) = events.last().map(|event| event.revision) else { return Ok(()) };
-        self.send(Response::Events(v1::EventRange { events })).await?;
+        let (events, withheld): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| is_for(self.role, event));
+        let withheld = withheld.iter().map(|event| event.revision).collect();
+        self.send(Response::Events(v1::EventRange { events, withheld })).await?;
         self.position = last;
         Ok(())
     }
