@@ -6,9 +6,6 @@ use signalbox_settings::{Check, Exposed, Problem};
 
 use crate::{ClientTlsConfig, Error, ServerTls, ServerTlsConfig, endpoint};
 
-/// Encrypted, and never connected to.
-const SOMEWHERE: &str = "https://localhost";
-
 impl ServerTlsConfig {
     /// The private key, where others can read it.
     #[must_use]
@@ -28,14 +25,17 @@ impl Check for ServerTlsConfig {
     }
 }
 
-impl Check for ClientTlsConfig {
-    fn problems(&self) -> Vec<Problem> {
+impl ClientTlsConfig {
+    /// What keeps a client from connecting to this address, as far as that can be said without doing so. Nothing is
+    /// asked of files that an address in plaintext does not need.
+    #[must_use]
+    pub fn problems_of(&self, url: &str) -> Vec<Problem> {
         let named = [
             ("tls-ca", self.tls_ca.as_deref()),
             ("tls-client-cert", self.tls_client_cert.as_deref()),
             ("tls-client-key", self.tls_client_key.as_deref()),
         ];
-        endpoint(SOMEWHERE, self).err().iter().map(|error| Problem::of(key(error, &named), error)).collect()
+        endpoint(url, self).err().iter().map(|error| Problem::of(key(error, &named), error)).collect()
     }
 }
 
@@ -48,5 +48,5 @@ fn key(error: &Error, named: &[(&'static str, Option<&Path>)]) -> &'static str {
         Error::Exposed(_) | Error::Endpoint { .. } => None,
     };
     let found = named.iter().find(|(_, path)| path.is_some() && *path == about);
-    found.map_or("tls-client-cert", |(key, _)| key)
+    found.map_or("grpc-url", |(key, _)| key)
 }

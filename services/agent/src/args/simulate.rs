@@ -7,6 +7,7 @@ use signalbox_agent::{ClientTlsConfig, Config, ConfigError};
 use signalbox_settings::{Check, Problem};
 use signalbox_telemetry::TelemetryConfig;
 
+use super::check::unreachable;
 use crate::simulate::{Credentials, STORIES_PER_MINUTE, Setting, Story};
 
 const EXAMPLES: &str = "\
@@ -88,9 +89,11 @@ impl SimulateArgs {
 
 impl Check for SimulateArgs {
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.tls.problems();
-        problems.extend(self.telemetry.problems());
-        problems.extend(self.clone().into_setting().err().map(|error| Problem::named("id", &error)));
+        let mut problems = self.telemetry.problems();
+        match self.clone().into_setting() {
+            Ok(setting) => problems.extend(unreachable(&setting.agents)),
+            Err(error) => problems.push(Problem::named("id", &error)),
+        }
         problems
     }
 }

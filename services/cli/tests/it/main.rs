@@ -11,6 +11,7 @@ mod events;
 mod failures;
 mod house;
 mod keys;
+mod profiles;
 mod program;
 mod resources;
 mod tokens;

@@ -47,6 +47,8 @@ impl std::fmt::Debug for Ended {
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signalbox"));
     command.args(arguments).env_clear().kill_on_drop(true);
+    // The profiles of whoever runs the tests are not theirs.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -65,7 +67,12 @@ pub(crate) async fn run(house: &House, arguments: &[&str]) -> Ended {
 
 /// Runs it to its end, with this on its standard input.
 pub(crate) async fn run_with_input(house: &House, arguments: &[&str], input: &str) -> Ended {
-    let mut child = program_for(house, arguments).stdin(Stdio::piped()).spawn().unwrap();
+    fed(program_for(house, arguments).stdin(Stdio::piped()), input).await
+}
+
+/// Runs a prepared command to its end, with this on its standard input.
+pub(crate) async fn fed(command: &mut Command, input: &str) -> Ended {
+    let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let feed = tokio::spawn(async move {

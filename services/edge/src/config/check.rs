@@ -21,18 +21,12 @@ impl Check for Config {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.token.problems();
         problems.extend(self.tls.problems());
-        problems.extend(self.client_tls.problems());
+        problems.extend(self.client_tls.problems_of(&self.grpc_url));
         problems.extend(self.telemetry.problems());
         if let Some(Err(error)) =
             self.limits_file.as_deref().map(|path| Policies::with_file(self.profile, path))
         {
             problems.push(Problem::of("limits-file", &error));
-        }
-        // Trust is checked above, by itself.
-        if let Err(error) =
-            signalbox_transport::endpoint(&self.grpc_url, &signalbox_transport::ClientTlsConfig::default())
-        {
-            problems.push(Problem::of("grpc-url", &error));
         }
         problems
     }

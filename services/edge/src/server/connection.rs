@@ -41,6 +41,8 @@ const HEAD_LEN_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long to wait after a failure to accept, such as no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// For how long a browser that came encrypted comes in no other way: a year (RFC 6797).
+const ENCRYPTED_FOR: &str = "max-age=31536000";
 /// How long the answer under way may still take when an HTTP connection has lasted long enough.
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -158,7 +160,7 @@ impl Door {
         let (door, visit) = (Arc::new(self), Arc::new(visit));
         let service = service_fn(move |request| {
             let (door, visit) = (Arc::clone(&door), Arc::clone(&visit));
-            async move { Ok::<_, Infallible>(door.answer(&visit, request)) }
+            async move { Ok::<_, Infallible>(door.hardened(door.answer(&visit, request))) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -200,6 +202,16 @@ impl Door {
             Some(Target::Page(file)) => file.answer(request.headers()),
             None => plain(StatusCode::NOT_FOUND, "nothing is here; see /about on the main listener\n"),
         }
+    }
+
+    /// With the headers that every answer has: what it is is not guessed, and who came encrypted comes so again.
+    fn hardened(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if self.tls.is_some() {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ENCRYPTED_FOR));
+        }
+        response
     }
 
     fn health(&self) -> Response<Full<Bytes>> {

@@ -42,6 +42,29 @@ async fn health_metrics_and_what_is_here() {
 }
 
 #[tokio::test]
+async fn a_browser_keeps_the_page_from_others() {
+    let edge = Edge::start().await;
+    let page = get(&edge, "/").await;
+    for header in [
+        "content-security-policy: default-src 'none'; script-src 'self';",
+        "frame-ancestors 'none'",
+        "x-frame-options: DENY",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cross-origin-opener-policy: same-origin",
+        "cross-origin-resource-policy: same-origin",
+    ] {
+        assert!(page.contains(header), "{header}: {page}");
+    }
+    // In plaintext a promise of encryption would be one that others could make.
+    assert!(!page.contains("strict-transport-security"), "{page}");
+    for path in ["/healthz", "/about", "/metrics", "/nowhere", "/ws"] {
+        let answer = get(&edge, path).await;
+        assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn handshakes_that_are_none_are_told_why() {
     let edge = Edge::start().await;
     let plain = get(&edge, "/ws").await;
