@@ -21,6 +21,9 @@ const CALLS_MAX: usize = 16;
 const PAUSE_MAX_MS: u64 = 300;
 /// How long a command may take, in milliseconds.
 const TIMEOUT_MS: std::ops::RangeInclusive<u32> = 1_500..=15_000;
+/// How long one of so many may take: until nothing is broken any more, however slow the machine is.
+const PATIENT_TIMEOUT_MS: u32 = 60_000;
+const PATIENT_ONE_OF: u32 = 4;
 /// How long a worker works on a command, in milliseconds.
 const WORK_MAX_MS: u64 = 250;
 /// One of so many commands is issued again under its key.
@@ -82,11 +85,13 @@ impl Commander {
         } else {
             ("work", json!({"number": number, "work_ms": rng.random_range(0..=WORK_MAX_MS)}))
         };
+        let is_patient = rng.random_range(0..PATIENT_ONE_OF) == 0;
+        let timeout_ms = if is_patient { PATIENT_TIMEOUT_MS } else { rng.random_range(TIMEOUT_MS) };
         let request = IssueCommandRequest {
             name: name.into(),
             parameters: parameters.to_string().into(),
             target: Some(Target::AgentId(agent_id)),
-            timeout_ms: rng.random_range(TIMEOUT_MS),
+            timeout_ms,
             idempotency_key: format!("command-{number}"),
         };
         let canceled = rng.random_range(0..CANCELED_ONE_OF) == 0;

@@ -16,11 +16,10 @@ pub(super) struct Ledger {
     pub(super) begun: Vec<String>,
     /// Events that the agent was told are in the log, each by its run and number.
     pub(super) acknowledged: Vec<(u64, u64)>,
-    /// Reports that came again.
-    pub(super) repeated: usize,
     /// Commands that were sent again.
     pub(super) redelivered: usize,
-    session_epoch: u64,
+    /// How many sessions there were.
+    pub(super) session_epoch: u64,
     last: HashMap<String, u64>,
     /// Events, by run and number.
     log: Vec<(u64, u64)>,
@@ -68,7 +67,6 @@ impl Ledger {
             return Judged::Refused;
         }
         if report.sequence <= *last {
-            self.repeated += 1;
             return Judged::Taken;
         }
         *last = report.sequence;
