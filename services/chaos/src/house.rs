@@ -245,8 +245,13 @@ impl House {
 
     /// Signs a token of the house's tenant.
     pub(crate) fn token(&self, subject: &str, role: Role) -> Result<String> {
-        let request =
-            TokenRequest { subject: subject.into(), tenant_id: TENANT.into(), role, ttl: TOKEN_TTL };
+        let request = TokenRequest {
+            subject: subject.into(),
+            tenant_id: TENANT.into(),
+            role,
+            ttl: TOKEN_TTL,
+            agent_id: None,
+        };
         self.keys.issue(&request, signalbox_telemetry::now()).context("sign a token")
     }
 

@@ -35,7 +35,12 @@ struct TokenView {
 pub(crate) async fn issue(client: &Client, args: TokenArgs, output: &mut Output) -> Result<(), Error> {
     let what = "issue a token";
     let role = Role::from_word(args.role.word()).unwrap_or_default();
-    let request = IssueTokenRequest { subject: args.subject, role: role.into(), ttl_s: args.ttl };
+    let request = IssueTokenRequest {
+        subject: args.subject,
+        role: role.into(),
+        ttl_s: args.ttl,
+        agent_id: args.agent.unwrap_or_default(),
+    };
     let issued = client.call(what, client.access().issue_token(request)).await?;
     if issued.token.is_empty() {
         return Err(Error::Answer { what: what.into(), problem: "has no token" });
@@ -62,6 +67,7 @@ pub(crate) fn sign(args: TokenArgs, output: &mut Output) -> Result<(), Error> {
         tenant_id: args.tenant.unwrap_or_default(),
         role: args.role,
         ttl: time::Duration::seconds(args.ttl.into()),
+        agent_id: args.agent,
     };
     let at = now();
     let token = Keys::new(&TokenConfig::secret(secret))

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod command;
+pub(crate) mod enrolment;
 pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod login;
@@ -91,6 +92,9 @@ pub(crate) enum Topic {
     Keys(keys::KeysCommand),
     /// The audit: who called what, from where, and who was refused. Needs the role admin.
     Audit(audit::AuditArgs),
+    /// Enrolment tokens, by which agents come to keys of their own: create, list and revoke them.
+    #[command(subcommand)]
+    Enrolment(enrolment::EnrolmentCommand),
     /// Make a token, and print it alone.
     Token(token::TokenArgs),
     /// Say whose token is presented, and what it allows.

@@ -48,6 +48,7 @@ async fn create(client: &Client, args: CreateArgs, output: &mut Output) -> Resul
         role: Role::from_word(args.role.word()).unwrap_or_default().into(),
         ttl_s: args.ttl.unwrap_or_default(),
         idempotency_key: idempotency_key(),
+        agent_id: args.agent.unwrap_or_default(),
     };
     let created = client.call(what, client.access().create_api_key(request)).await?;
     let key = created.key.ok_or_else(|| Error::Answer { what: what.into(), problem: "has no key" })?;

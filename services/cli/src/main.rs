@@ -12,6 +12,7 @@ mod catalog;
 mod client;
 mod command;
 mod completions;
+mod enrolment;
 mod error;
 mod events;
 mod exit;

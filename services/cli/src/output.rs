@@ -4,6 +4,7 @@
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod command;
+pub(crate) mod enrolment;
 pub(crate) mod event;
 pub(crate) mod key;
 pub(crate) mod kind;

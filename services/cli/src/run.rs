@@ -83,6 +83,7 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Topic::Catalog(what) => catalog::run(&global, what, &mut output).await,
         Topic::Audit(args) => audit::run(&global, args, &mut output).await,
         Topic::Keys(what) => keys::run(&global, what, &mut output).await,
+        Topic::Enrolment(what) => enrolment::run(&global, what, &mut output).await,
     }
 }
 

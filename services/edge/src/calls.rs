@@ -205,6 +205,7 @@ impl Calls {
             tenant_id: response.tenant_id,
             fingerprint: None,
             key_id: Some(response.key_id).filter(|key_id| !key_id.is_empty()),
+            agent_id: Some(response.agent_id).filter(|agent_id| !agent_id.is_empty()),
         })
     }
 
@@ -247,6 +248,7 @@ impl Calls {
             tenant_id: "*".into(),
             role: Role::Service,
             ttl: OWN_TOKEN_TTL,
+            agent_id: None,
         };
         self.keys.issue(&own, now).map(Into::into).map_err(|_| CallError::internal())
     }

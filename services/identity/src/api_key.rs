@@ -1,5 +1,6 @@
-//! API keys: `sbk_<key id>_<secret>`. The key id finds the key and may be shown; of the secret only a hash is
-//! kept. It has 256 bits of randomness, so that a plain hash protects it as well as a slow one would.
+//! API keys, `sbk_<key id>_<secret>`, and enrolment tokens, which are alike but begin with `sbe`. The id finds the
+//! key and may be shown; of the secret only a hash is kept. It has 256 bits of randomness, so that a plain hash
+//! protects it as well as a slow one would.
 
 use rand::RngExt as _;
 use secrecy::SecretString;
@@ -8,6 +9,8 @@ use subtle::ConstantTimeEq as _;
 
 /// How every key begins, so that people and scanners of source code know one when they see it.
 const PREFIX: &str = "sbk";
+/// How every enrolment token begins.
+const ENROLMENT_PREFIX: &str = "sbe";
 /// Characters of a key id: 60 bits, so that two never meet.
 const KEY_ID_LEN: usize = 12;
 /// Characters of a secret: 5 bits each, more than 256 together.
@@ -34,9 +37,19 @@ impl NewApiKey {
     /// Makes a key.
     #[must_use]
     pub fn generate() -> Self {
+        Self::beginning_with(PREFIX)
+    }
+
+    /// Makes an enrolment token.
+    #[must_use]
+    pub fn for_enrolment() -> Self {
+        Self::beginning_with(ENROLMENT_PREFIX)
+    }
+
+    fn beginning_with(prefix: &str) -> Self {
         let (key_id, secret) = (random(KEY_ID_LEN), random(SECRET_LEN));
         let hash = SecretHash::of(&secret);
-        Self { text: format!("{PREFIX}_{key_id}_{secret}").into(), key_id, hash }
+        Self { text: format!("{prefix}_{key_id}_{secret}").into(), key_id, hash }
     }
 }
 
@@ -53,10 +66,20 @@ impl PresentedApiKey {
     /// Reads a key. `None` when it does not have the form of one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::beginning_with(PREFIX, text)
+    }
+
+    /// Reads an enrolment token. `None` when it does not have the form of one.
+    #[must_use]
+    pub fn parse_enrolment(text: &str) -> Option<Self> {
+        Self::beginning_with(ENROLMENT_PREFIX, text)
+    }
+
+    fn beginning_with(expected: &str, text: &str) -> Option<Self> {
         let mut parts = text.split('_');
         let (prefix, key_id, secret) = (parts.next()?, parts.next()?, parts.next()?);
         let fits = |part: &str, len| part.len() == len && part.bytes().all(|byte| ALPHABET.contains(&byte));
-        let whole = prefix == PREFIX && parts.next().is_none();
+        let whole = prefix == expected && parts.next().is_none();
         (whole && fits(key_id, KEY_ID_LEN) && fits(secret, SECRET_LEN))
             .then(|| Self { key_id: key_id.into(), hash: SecretHash::of(secret) })
     }
@@ -112,6 +135,14 @@ mod tests {
         assert!(stored.matches(&presented.hash));
         assert!(!stored.matches(&other.hash));
         assert!(!format!("{key:?}").contains(key.text.expose_secret()));
+    }
+
+    #[test]
+    fn a_key_is_no_enrolment_token_and_neither_is_the_other() {
+        let (key, token) = (NewApiKey::generate(), NewApiKey::for_enrolment());
+        let (key, token) = (key.text.expose_secret(), token.text.expose_secret());
+        assert!(token.starts_with("sbe_") && PresentedApiKey::parse_enrolment(token).is_some());
+        assert!(PresentedApiKey::parse(token).is_none() && PresentedApiKey::parse_enrolment(key).is_none());
     }
 
     #[test]

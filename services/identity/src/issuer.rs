@@ -49,6 +49,10 @@ pub struct IssuerConfig {
     /// The claim that names the role, or holds a list of which one is a role; dots lead into objects.
     #[arg(long = "jwt-role-claim", env = "SIGNALBOX_JWT_ROLE_CLAIM", default_value = "role")]
     pub role_claim: String,
+    /// The claim that names the one agent that a token of the role agent is good for; dots lead into objects. Without
+    /// it the token is good for every agent of its tenant.
+    #[arg(long = "jwt-agent-claim", env = "SIGNALBOX_JWT_AGENT_CLAIM", default_value = "agent_id")]
+    pub agent_claim: String,
     /// What the provider calls the roles, as `theirs=ours`; of several that apply, the first listed counts. Without
     /// any, the words viewer, operator, admin and agent themselves.
     #[arg(long = "jwt-role-map", env = "SIGNALBOX_JWT_ROLE_MAP", value_delimiter = ',')]

@@ -71,4 +71,7 @@ pub struct Principal {
     pub fingerprint: Option<String>,
     /// The API key, where that is the credential; it may be revoked at any time.
     pub key_id: Option<String>,
+    /// The one agent that the credential is good for; `None` for people and programs, and for agents' credentials
+    /// that are good for every agent of the tenant.
+    pub agent_id: Option<String>,
 }

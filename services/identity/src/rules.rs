@@ -17,6 +17,8 @@ pub struct Rule {
     /// Neither sessions of agents nor the places that edges hold are such changes: the first have events of
     /// their own, the second pass by themselves.
     pub mutates: bool,
+    /// Whether it is what enrolment tokens are for; they may call nothing else.
+    pub enrols: bool,
 }
 
 impl Rule {
@@ -37,20 +39,30 @@ const IS_AGENT: &[Role] = &[Agent];
 const IS_EDGE: &[Role] = &[Service];
 
 const fn rule(path: &'static str, roles: &'static [Role]) -> Rule {
-    Rule { path, roles, mutates: false }
+    Rule { path, roles, mutates: false, enrols: false }
 }
 
 const fn change(path: &'static str, roles: &'static [Role]) -> Rule {
-    Rule { path, roles, mutates: true }
+    Rule { path, roles, mutates: true, enrols: false }
+}
+
+/// A method for the holders of enrolment tokens, which have no role.
+const fn enrolment(path: &'static str) -> Rule {
+    Rule { path, roles: &[], mutates: true, enrols: true }
 }
 
 /// Every method, in the order of the names.
 pub const RULES: &[Rule] = &[
     rule("/signalbox.v1.AccessService/Authenticate", EVERYBODY),
     change("/signalbox.v1.AccessService/CreateApiKey", ADMINISTERS),
+    change("/signalbox.v1.AccessService/CreateEnrolmentToken", ADMINISTERS),
+    enrolment("/signalbox.v1.AccessService/Enrol"),
     change("/signalbox.v1.AccessService/IssueToken", ADMINISTERS),
     rule("/signalbox.v1.AccessService/ListApiKeys", ADMINISTERS),
+    rule("/signalbox.v1.AccessService/ListEnrolmentTokens", ADMINISTERS),
     change("/signalbox.v1.AccessService/RevokeApiKey", ADMINISTERS),
+    change("/signalbox.v1.AccessService/RevokeEnrolmentToken", ADMINISTERS),
+    change("/signalbox.v1.AccessService/RotateAgentKey", IS_AGENT),
     rule("/signalbox.v1.AgentService/Connect", IS_AGENT),
     change("/signalbox.v1.AgentService/CreateAgent", ADMINISTERS),
     change("/signalbox.v1.AgentService/DeleteAgent", ADMINISTERS),
@@ -103,5 +115,12 @@ mod tests {
         for path in ["", "/", "/signalbox.v1.AgentService/Unheard", "/signalbox.v1.AgentService/GetAgent/"] {
             assert_eq!(rule_of(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn an_enrolment_token_is_good_for_enrolling_alone_and_nobody_else_enrols() {
+        let enrolling: Vec<_> = RULES.iter().filter(|rule| rule.enrols).collect();
+        assert_eq!(enrolling.len(), 1);
+        assert!(enrolling[0].path.ends_with("/Enrol") && enrolling[0].roles.is_empty());
     }
 }

@@ -75,6 +75,8 @@ struct Claims {
     exp: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent_id: Option<String>,
 }
 
 /// What a new token shall say.
@@ -88,6 +90,8 @@ pub struct TokenRequest {
     pub role: Role,
     /// How long it holds.
     pub ttl: Duration,
+    /// The one agent that it is good for; with [`Role::Agent`] only.
+    pub agent_id: Option<String>,
 }
 
 /// The keys that sign and check tokens.
@@ -157,6 +161,7 @@ impl Keys {
             role: request.role,
             exp: (now + request.ttl).unix_timestamp(),
             fingerprint: None,
+            agent_id: request.agent_id.clone(),
         };
         check(&claims).map_err(|(field, expected)| Error::BadRequest { field, expected })?;
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
@@ -199,6 +204,7 @@ impl Keys {
             expires_at: Some(expires_at),
             fingerprint: claims.fingerprint,
             key_id: None,
+            agent_id: claims.agent_id,
         })
     }
 }
@@ -222,7 +228,19 @@ fn check(claims: &Claims) -> Result<(), (&'static str, &'static str)> {
     if (claims.tenant_id == "*") != (claims.role == Role::Service) {
         return Err(("tenant_id", "* goes with the role service, and only with it"));
     }
-    Ok(())
+    match &claims.agent_id {
+        Some(_) if claims.role != Role::Agent => Err(("agent_id", "goes with the role agent only")),
+        Some(agent_id) if !is_agent_id(agent_id) => {
+            Err(("agent_id", "1 to 128 characters of A-Z a-z 0-9 . _ : - beginning with a letter or a digit"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_agent_id(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    first && text.len() <= CLAIM_LEN_MAX && text.bytes().all(fits)
 }
 
 /// Whether a token says that the secret signed it. That only chooses who checks it: either checks by its own
@@ -239,6 +257,7 @@ pub(crate) fn check_names(principal: &Principal) -> Result<(), Error> {
         role: principal.role,
         exp: 0,
         fingerprint: None,
+        agent_id: principal.agent_id.clone(),
     };
     check(&claims).map_err(|(field, expected)| Error::Invalid(format!("claim {field}: {expected}")))
 }
@@ -272,6 +291,7 @@ mod tests {
             tenant_id: "dev".into(),
             role: Role::Operator,
             ttl: Duration::minutes(5),
+            agent_id: None,
         }
     }
 
@@ -306,6 +326,18 @@ mod tests {
         let everywhere = TokenRequest { tenant_id: "*".into(), ..request() };
         assert!(keys(SECRET).issue(&everywhere, NOW).is_err());
         assert!(keys(SECRET).issue(&TokenRequest { role: Role::Service, ..everywhere }, NOW).is_ok());
+    }
+
+    #[test]
+    fn only_an_agents_token_names_an_agent() {
+        let keys = keys(SECRET);
+        let of = |role, agent_id: &str| TokenRequest { role, agent_id: Some(agent_id.into()), ..request() };
+        let token = keys.issue(&of(Role::Agent, "web-1"), NOW).unwrap();
+        assert_eq!(keys.verify(&token, NOW).unwrap().agent_id.as_deref(), Some("web-1"));
+        for wrong in [of(Role::Operator, "web-1"), of(Role::Agent, ""), of(Role::Agent, "a b")] {
+            let refused = keys.issue(&wrong, NOW).unwrap_err();
+            assert!(matches!(refused, Error::BadRequest { field: "agent_id", .. }), "{refused}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use signalbox_telemetry::TelemetryConfig;
 use signalbox_transport::{Bounds, ServerTlsConfig};
 
 use crate::{
-    grpc::SessionConfig, keeper::KeeperConfig, log::AppenderConfig, retention::RetentionConfig,
+    grpc::{AgentPolicy, SessionConfig}, keeper::KeeperConfig, log::AppenderConfig, retention::RetentionConfig,
     store::retention::Limits, watch::HubConfig,
 };
 
@@ -78,9 +78,34 @@ pub struct Config {
     /// The certificate of the gRPC services.
     #[command(flatten)]
     pub tls: ServerTlsConfig,
+    /// Whether an agent is who its certificate says: then its name is `signalbox://<tenant>/agent/<agent id>`, and
+    /// such a certificate is a credential by itself. Needs --tls-client-ca.
+    #[arg(long, env = "SIGNALBOX_TLS_CLIENT_IDENTITY", value_enum, default_value_t = ClientIdentity::Off)]
+    pub tls_client_identity: ClientIdentity,
+    /// Whether a credential of the role agent may be good for every agent of its tenant.
+    #[arg(long, env = "SIGNALBOX_FLEET_AGENT_CREDENTIALS", value_enum, default_value_t = FleetCredentials::Allow)]
+    pub fleet_agent_credentials: FleetCredentials,
     /// Logs, traces, metrics.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
+}
+
+/// What the names in clients' certificates are good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClientIdentity {
+    /// Nothing: certificates let in, and credentials say who it is.
+    Off,
+    /// An agent is the one that its certificate names.
+    AgentId,
+}
+
+/// What becomes of credentials that are good for every agent of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FleetCredentials {
+    /// They are good.
+    Allow,
+    /// They are refused: each agent needs a key, a token or a certificate of its own.
+    Refuse,
 }
 
 /// How many reports of one agent may wait for their commit.
@@ -112,6 +137,8 @@ impl Config {
             stranger_timeout_ms: 10_000,
             token,
             tls: ServerTlsConfig::default(),
+            tls_client_identity: ClientIdentity::Off,
+            fleet_agent_credentials: FleetCredentials::Allow,
             telemetry: TelemetryConfig::default(),
         }
     }
@@ -151,6 +178,13 @@ impl Config {
         // Each lane holds a connection while it writes; the rest are for reads and the bus.
         let lanes = usize::try_from(self.database_connections / 4).unwrap_or(1).clamp(1, 8);
         AppenderConfig { lanes, ..AppenderConfig::default() }
+    }
+
+    pub(crate) fn agents(&self) -> AgentPolicy {
+        AgentPolicy {
+            fleet_allowed: self.fleet_agent_credentials == FleetCredentials::Allow,
+            certified: self.tls_client_identity == ClientIdentity::AgentId,
+        }
     }
 
     pub(crate) fn hub(&self) -> HubConfig {

@@ -7,6 +7,7 @@ pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod command;
 mod draft;
+pub(crate) mod enrolment;
 mod error;
 pub(crate) mod event;
 pub(crate) mod key;
@@ -26,7 +27,7 @@ use signalbox_identity::{Principal, Role};
 use time::OffsetDateTime;
 
 pub(crate) use audit::About;
-pub(crate) use draft::{Draft, KindsTotal, Loaded, LoadedKeys, Needs, View};
+pub(crate) use draft::{Draft, KindsTotal, Loaded, LoadedEnrolments, LoadedKeys, Needs, View};
 pub(crate) use error::{Code, Error};
 pub(crate) use event::{Input as EventInput, NewEvent};
 pub(crate) use resource::Resource;
@@ -45,6 +46,8 @@ pub(crate) struct Origin {
     pub(crate) source: String,
     /// W3C `traceparent`; may be empty.
     pub(crate) traceparent: String,
+    /// Whether it has shown to be this agent and no other.
+    pub(crate) is_bound: bool,
     /// The call by which it was asked for, where the log shall tell of that.
     pub(crate) call: Option<Arc<audit::Call>>,
 }
@@ -53,27 +56,52 @@ impl Origin {
     /// The state service itself.
     #[must_use]
     pub(crate) fn system() -> Self {
-        Self { actor: "system".into(), source: "system".into(), traceparent: String::new(), call: None }
+        Self {
+            actor: "system".into(),
+            source: "system".into(),
+            traceparent: String::new(),
+            is_bound: false,
+            call: None,
+        }
     }
 
     /// A person or program with a token.
     #[must_use]
     pub(crate) fn user(subject: &str, traceparent: String) -> Self {
-        Self { actor: subject.into(), source: format!("user/{subject}"), traceparent, call: None }
+        Self {
+            actor: subject.into(),
+            source: format!("user/{subject}"),
+            traceparent,
+            is_bound: false,
+            call: None,
+        }
     }
 
-    /// An agent.
+    /// An agent; `is_bound` where its credential is good for this agent alone.
     #[must_use]
-    pub(crate) fn agent(agent_id: &str, traceparent: String) -> Self {
-        Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent, call: None }
+    pub(crate) fn agent(agent_id: &str, traceparent: String, is_bound: bool) -> Self {
+        Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent, is_bound, call: None }
     }
 
     /// Whoever presents a credential.
     #[must_use]
     pub(crate) fn of(principal: &Principal, traceparent: String) -> Self {
-        match principal.role {
-            Role::Agent => Self::agent(&principal.subject, traceparent),
+        match (principal.role, &principal.agent_id) {
+            (Role::Agent, Some(agent_id)) => Self::agent(agent_id, traceparent, true),
+            (Role::Agent, None) => Self::agent(&principal.subject, traceparent, false),
             _ => Self::user(&principal.subject, traceparent),
+        }
+    }
+
+    /// Refuses what is said in the name of another agent than the one that says it.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED`, naming both.
+    pub(crate) fn check_own(&self, field: &str, agent_id: &str) -> Result<(), Error> {
+        match self.agent_id() {
+            Some(own) if self.is_bound && own != agent_id => Err(not_own(field, own, agent_id)),
+            _ => Ok(()),
         }
     }
 
@@ -82,6 +110,13 @@ impl Origin {
     pub(crate) fn agent_id(&self) -> Option<&str> {
         self.source.strip_prefix("agent/")
     }
+}
+
+/// What the holder of one agent's credential is told that names another.
+#[must_use]
+pub(crate) fn not_own(field: &str, own: &str, given: &str) -> Error {
+    let message = format!("{field}: the credential is agent '{own}''s, got {}", validate::shown(given));
+    Error { code: Code::PermissionDenied, ..Error::invalid(field, message) }
 }
 
 /// One change of a tenant's state: rows and events that are committed together or not at all.

@@ -42,7 +42,7 @@ use crate::{
     watch::Hub,
 };
 use authenticate::Authenticate;
-pub(crate) use authenticate::Authenticator;
+pub(crate) use authenticate::{AgentPolicy, Authenticator};
 use caller::Caller;
 pub(crate) use refusals::Refusals;
 #[cfg(any(test, fuzzing))]

@@ -166,6 +166,7 @@ impl Keeper {
         store::agents::forget_instances(&self.pool, at - INSTANCES_KEPT).await?;
         store::places::forget(&self.pool).await?;
         store::api_keys::forget(&self.pool, at - KEYS_KEPT).await?;
+        store::enrolment_tokens::forget(&self.pool, at - KEYS_KEPT).await?;
         store::replicas::forget(&self.pool, at - INSTANCES_KEPT).await
     }
 }

@@ -21,6 +21,6 @@ mod store;
 mod system;
 mod watch;
 
-pub use config::Config;
+pub use config::{ClientIdentity, Config, FleetCredentials};
 pub use restore::{NewEpochError, new_epoch};
 pub use server::{Error, Server};

@@ -80,6 +80,9 @@ pub enum Error {
     /// Connections cannot be made safe.
     #[error(transparent)]
     Transport(#[from] signalbox_transport::Error),
+    /// Agents cannot be known by certificates that nobody asks for.
+    #[error("--tls-client-identity agent-id: expected --tls-client-ca with it, the authorities of agents")]
+    ClientIdentity,
     /// The gRPC server failed.
     #[error("the gRPC server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -105,6 +108,9 @@ impl Server {
         record_metrics();
         let keys = Keys::new(&config.token)?;
         config.tls.check_exposure(config.listen)?;
+        if config.agents().certified && config.tls.tls_client_ca.is_none() {
+            return Err(Error::ClientIdentity);
+        }
         let tls = ServerTls::load(&config.tls, &["h2"])?;
         let statement_timeout = Duration::from_secs(config.database_statement_timeout_s);
         let pool = store::pool(&config.database_url, config.database_connections, statement_timeout)
@@ -182,13 +188,14 @@ impl Server {
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
         let refusals = Refusals::new(appender.clone());
         writers.spawn(refusals.clone().run(stopped.clone()));
+        let authenticator = Authenticator::new(keys, pool.clone(), appender.clone(), config.agents());
         let context = Context {
             pool: pool.clone(),
             appender,
             hub,
             board,
             registry: registry.clone(),
-            authenticator: Arc::new(Authenticator::new(keys, pool.clone())),
+            authenticator: Arc::new(authenticator),
             refusals,
             replica_id,
             session: config.session(),

@@ -6,6 +6,7 @@
 pub(crate) mod agents;
 pub(crate) mod api_keys;
 pub(crate) mod commands;
+pub(crate) mod enrolment_tokens;
 pub(crate) mod events;
 pub(crate) mod idempotency;
 pub(crate) mod kinds;

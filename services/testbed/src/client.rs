@@ -43,8 +43,31 @@ pub fn token(tenant_id: &str, role: Role) -> String {
 /// Never: the request is well formed.
 #[must_use]
 pub fn token_at(tenant_id: &str, role: Role, at: OffsetDateTime, ttl: Duration) -> String {
-    let request = TokenRequest { subject: format!("{role}-1"), tenant_id: tenant_id.into(), role, ttl };
-    Keys::new(&token_config()).and_then(|keys| keys.issue(&request, at)).expect("the request is well formed")
+    let request = TokenRequest {
+        subject: format!("{role}-1"),
+        tenant_id: tenant_id.into(),
+        role,
+        ttl,
+        agent_id: None,
+    };
+    sign(&request, at)
+}
+
+/// A token that holds for an hour, good for one agent of the tests' tenant alone.
+#[must_use]
+pub fn agent_token(agent_id: &str) -> String {
+    let request = TokenRequest {
+        subject: "agent-1".into(),
+        tenant_id: TENANT.into(),
+        role: Role::Agent,
+        ttl: Duration::hours(1),
+        agent_id: Some(agent_id.into()),
+    };
+    sign(&request, now())
+}
+
+fn sign(request: &TokenRequest, at: OffsetDateTime) -> String {
+    Keys::new(&token_config()).and_then(|keys| keys.issue(request, at)).expect("the request is well formed")
 }
 
 /// Puts a token into every call.

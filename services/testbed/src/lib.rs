@@ -12,7 +12,7 @@ mod watcher;
 
 pub use agent_wire::{AgentWire, change, hello, resource_report, status_report};
 pub use client::resources::{data, fields};
-pub use client::{Client, SECRET, TENANT, token, token_at, token_config};
+pub use client::{Client, SECRET, TENANT, agent_token, token, token_at, token_config};
 pub use database::{database, through};
 pub use edge::{Dashboard, Edge};
 pub use program::Program;

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-use crate::Stream;
+use crate::{PeerCertificate, Stream};
 
 /// Bounds of a server's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub struct Bounds {
 pub struct Peer {
     address: Option<SocketAddr>,
     is_known: Arc<AtomicBool>,
+    certificate: Option<Arc<PeerCertificate>>,
 }
 
 impl Peer {
@@ -44,6 +45,12 @@ impl Peer {
     #[must_use]
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Its certificate, where it was asked for one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&PeerCertificate> {
+        self.certificate.as_deref()
     }
 
     /// Somebody has shown who they are: the connection may stay.
@@ -64,7 +71,11 @@ pub struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(stream: Stream, cut_off_at: Instant, place: OwnedSemaphorePermit) -> Self {
-        let peer = Peer { address: stream.socket().peer_addr().ok(), is_known: Arc::default() };
+        let peer = Peer {
+            address: stream.socket().peer_addr().ok(),
+            is_known: Arc::default(),
+            certificate: stream.certificate().map(Arc::new),
+        };
         Self { stream, peer, cut_off_at: Some(Box::pin(sleep_until(cut_off_at))), _place: place }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! It must know neither what is sent nor who may send it.
 
+mod certificate;
 mod check;
 mod client;
 mod guard;
@@ -11,6 +12,7 @@ mod incoming;
 mod server;
 mod stream;
 
+pub use certificate::PeerCertificate;
 pub use client::{ClientTlsConfig, endpoint};
 pub use guard::{Bounds, Guarded, Peer};
 pub use halves::{ReadHalf, TlsReader, TlsWriter, WriteHalf};

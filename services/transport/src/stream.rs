@@ -11,6 +11,8 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+use crate::PeerCertificate;
+
 /// A server's end of a connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -28,6 +30,13 @@ impl Stream {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
         }
+    }
+
+    /// What the other end's certificate says, where it was asked for one.
+    pub(crate) fn certificate(&self) -> Option<PeerCertificate> {
+        let Self::Tls(stream) = self else { return None };
+        let chain = stream.get_ref().1.peer_certificates()?;
+        PeerCertificate::read(chain.first()?)
     }
 }
 

@@ -83,12 +83,19 @@ impl Kind {
     }
 
     /// Deletes a resource: the events that say so.
-    #[must_use]
-    pub fn delete(&self, id: &str, old: &Map<String, Value>, by: &By<'_>) -> Vec<Emitted> {
-        match self.render {
-            Render::Typed { deletion, .. } => vec![deletion.tell(id, old, by)],
-            Render::Common => vec![self.common(id, Some(old), None, by)],
+    ///
+    /// # Errors
+    ///
+    /// What people decide on, only people delete: whoever could delete it could make it anew without their decision.
+    pub fn delete(&self, id: &str, old: &Map<String, Value>, by: &By<'_>) -> Result<Vec<Emitted>, Violation> {
+        let decided = self.lifecycle.as_ref().is_some_and(|lifecycle| !lifecycle.by_people.is_empty());
+        if decided && !by.person {
+            return Err(Violation::denied("", format!("only a person may delete a {}", self.name)));
         }
+        Ok(vec![match self.render {
+            Render::Typed { deletion, .. } => deletion.tell(id, old, by),
+            Render::Common => self.common(id, Some(old), None, by),
+        }])
     }
 
     fn finish(

@@ -33,6 +33,9 @@ pub(crate) struct CreateArgs {
     /// What its holder may do.
     #[arg(long, value_parser = role_parser(&[Role::Viewer, Role::Operator, Role::Admin, Role::Agent]))]
     pub(crate) role: Role,
+    /// The one agent that it is good for, with the role agent; without this, it is good for all of the tenant.
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
     /// How long it holds; for ever when absent.
     #[arg(long, value_name = "TIME", value_parser = value::seconds)]
     pub(crate) ttl: Option<u32>,

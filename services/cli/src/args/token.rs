@@ -21,6 +21,9 @@ pub(crate) struct TokenArgs {
     /// What they may do.
     #[arg(long, value_parser = role_parser(&Role::ALL))]
     pub(crate) role: Role,
+    /// The one agent that it is good for, with the role agent; without this, it is good for all of the tenant.
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
     /// How long it holds.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = value::seconds)]
     pub(crate) ttl: u32,

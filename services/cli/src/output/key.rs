@@ -21,6 +21,8 @@ pub(crate) struct KeyView<'a> {
     expires_at: Option<String>,
     revoked_at: Option<String>,
     last_used_at: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    agent_id: &'a str,
 }
 
 impl<'a> From<&'a ApiKey> for KeyView<'a> {
@@ -34,13 +36,14 @@ impl<'a> From<&'a ApiKey> for KeyView<'a> {
             expires_at: rfc3339(key.expires_at.as_ref()),
             revoked_at: rfc3339(key.revoked_at.as_ref()),
             last_used_at: rfc3339(key.last_used_at.as_ref()),
+            agent_id: &key.agent_id,
         }
     }
 }
 
 /// One row for each key.
 pub(crate) fn keys_table(keys: &[ApiKey], now: OffsetDateTime) -> Table {
-    let mut table = table(["KEY", "NAME", "ROLE", "CREATED", "BY", "USED", "ENDS"]);
+    let mut table = table(["KEY", "NAME", "ROLE", "AGENT", "CREATED", "BY", "USED", "ENDS"]);
     for key in keys {
         let used = key.last_used_at.as_ref();
         let ends = match (&key.revoked_at, &key.expires_at) {
@@ -52,6 +55,7 @@ pub(crate) fn keys_table(keys: &[ApiKey], now: OffsetDateTime) -> Table {
             Cell::new(plain(&key.key_id)).add_attribute(Attribute::Bold),
             Cell::new(plain(&key.name)),
             Cell::new(key.role().word()),
+            Cell::new(plain(&key.agent_id)),
             Cell::new(relative(key.created_at.as_ref(), now)),
             Cell::new(plain(&key.created_by)),
             Cell::new(used.map_or_else(|| "never".into(), |at| relative(Some(at), now))),
@@ -83,7 +87,12 @@ mod tests {
         };
         let keys = [
             key("k7m2x9pqr4tw"),
-            ApiKey { expires_at: at(-Duration::hours(3)), ..key("aaaaaaaaaaaa") },
+            ApiKey {
+                expires_at: at(-Duration::hours(3)),
+                role: Role::Agent.into(),
+                agent_id: "web-1".into(),
+                ..key("aaaaaaaaaaaa")
+            },
             ApiKey {
                 revoked_at: at(Duration::minutes(5)),
                 last_used_at: at(Duration::minutes(6)),

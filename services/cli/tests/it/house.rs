@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::Value;
 use signalbox_proto::v1::{
-    Agent, AgentStatus, ApiKey, Command, Connectivity, Cursor, Event, IssueCommandRequest, Kind,
+    Agent, AgentStatus, ApiKey, Command, Connectivity, Cursor, EnrolmentToken, Event, IssueCommandRequest, Kind,
     PublishRequest, Resource, UpdateAgentRequest, access_service_server::AccessServiceServer,
     agent_service_server::AgentServiceServer, catalog_service_server::CatalogServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) resources: BTreeMap<(String, String), Resource>,
     /// API keys, the newest first.
     pub(crate) keys: Vec<ApiKey>,
+    /// Enrolment tokens, the newest first.
+    pub(crate) enrolment_tokens: Vec<EnrolmentToken>,
     /// The kinds of the tenant's own.
     pub(crate) kinds: BTreeMap<String, Kind>,
     /// What was answered under which key, as long as that is remembered.

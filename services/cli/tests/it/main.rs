@@ -7,6 +7,7 @@ mod agents;
 mod applying;
 mod catalog;
 mod commands;
+mod enrolment;
 mod events;
 mod failures;
 mod house;

@@ -99,6 +99,7 @@ impl Machine {
             expires_at: None,
             fingerprint: None,
             key_id: None,
+            agent_id: None,
         };
         User { principal, credential: String::new().into(), hold: None }
     }

@@ -171,6 +171,7 @@ mod tests {
             expires_at: None,
             fingerprint: fingerprint.map(str::to_owned),
             key_id: None,
+            agent_id: None,
         }
     }
 

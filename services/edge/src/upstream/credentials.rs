@@ -34,6 +34,7 @@ impl Credentials {
             tenant_id: EVERY_TENANT.into(),
             role: Role::Service,
             ttl,
+            agent_id: None,
         };
         let token = self.keys.issue(&request, signalbox_telemetry::now()).map_err(unsigned)?;
         let mut bearer: MetadataValue<_> = format!("Bearer {token}")

@@ -10,6 +10,7 @@ use crate::{Error, Principal, Role};
 pub(super) struct Mapping {
     tenant_claim: String,
     role_claim: String,
+    agent_claim: String,
     /// Their word and our role, in the order of preference.
     roles: Vec<(String, Role)>,
 }
@@ -31,7 +32,12 @@ impl Mapping {
         if roles.is_empty() {
             roles = mappable().map(|role| (role.word().to_owned(), role)).collect();
         }
-        Ok(Self { tenant_claim: config.tenant_claim.clone(), role_claim: config.role_claim.clone(), roles })
+        Ok(Self {
+            tenant_claim: config.tenant_claim.clone(),
+            role_claim: config.role_claim.clone(),
+            agent_claim: config.agent_claim.clone(),
+            roles,
+        })
     }
 
     /// Who presents a token with these claims, whose signature, issuer and audience are good.
@@ -56,18 +62,29 @@ impl Mapping {
         if time("nbf").is_some_and(|from| from as i64 > seconds.saturating_add(skew_s)) {
             return Err(Error::Invalid("the token does not hold yet".into()));
         }
+        let role = self.role(claims).ok_or_else(|| {
+            Error::Invalid(format!("claim {} names no role that is known here", self.role_claim))
+        })?;
         let principal = Principal {
             subject: text("sub").ok_or_else(|| missing("sub"))?,
             tenant_id: text(&self.tenant_claim).ok_or_else(|| missing(&self.tenant_claim))?,
-            role: self.role(claims).ok_or_else(|| {
-                Error::Invalid(format!("claim {} names no role that is known here", self.role_claim))
-            })?,
+            role,
             expires_at: Some(expires_at),
             fingerprint: text("fingerprint"),
             key_id: None,
+            agent_id: if role == Role::Agent { self.agent_id(claims)? } else { None },
         };
         crate::token::check_names(&principal)?;
         Ok(principal)
+    }
+
+    /// The agent that a token names. A claim that is no text must not make the token good for every agent.
+    fn agent_id(&self, claims: &Map<String, Value>) -> Result<Option<String>, Error> {
+        match at(claims, &self.agent_claim) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(agent_id)) => Ok(Some(agent_id.clone())),
+            Some(_) => Err(Error::Invalid(format!("claim {}: the id of an agent", self.agent_claim))),
+        }
     }
 
     fn role(&self, claims: &Map<String, Value>) -> Option<Role> {

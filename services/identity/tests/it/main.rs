@@ -48,6 +48,7 @@ async fn each_kind_of_key_that_the_provider_has_is_good() {
             tenant_id: "*".into(),
             role: Role::Service,
             ttl: Duration::MINUTE,
+            agent_id: None,
         };
         assert!(keys.verify(&keys.issue(&own, NOW).unwrap(), NOW).is_ok(), "the secret is good as well");
     }
@@ -123,6 +124,25 @@ async fn the_algorithm_is_the_one_of_the_key() {
     // The public key of the provider, taken as a shared secret.
     let confused = pair.sign_with_public_key_as_secret(&claims());
     assert!(matches!(keys.verify(&confused, NOW), Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn an_agents_token_is_good_for_the_agent_that_it_names() {
+    let pair = Pair::new("key-1", Algorithm::EdDSA);
+    let provider = Provider::start(&[&pair]).await;
+    let (keys, _stop) = following(&provider);
+    keys.verify_fresh(&pair.sign(&claims()), NOW).await.unwrap();
+    let of = |role: &str, agent_id: Value| {
+        let mut claims = with("role", json!(role));
+        claims["agent_id"] = agent_id;
+        keys.verify(&pair.sign(&claims), NOW)
+    };
+    assert_eq!(of("agent", json!("web-1")).unwrap().agent_id.as_deref(), Some("web-1"));
+    assert_eq!(of("agent", Value::Null).unwrap().agent_id, None);
+    assert_eq!(of("operator", json!("web-1")).unwrap().agent_id, None, "people are no agents");
+    for bad in [json!(7), json!(["web-1"]), json!(""), json!("web 1")] {
+        assert!(matches!(of("agent", bad.clone()), Err(Error::Invalid(_))), "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -93,6 +93,7 @@ impl Provider {
             audience: Some(AUDIENCE.into()),
             tenant_claim: "tenant_id".into(),
             role_claim: "role".into(),
+            agent_claim: "agent_id".into(),
             role_map: Vec::new(),
         };
         TokenConfig { issuer, ..TokenConfig::secret("a-secret-of-at-least-thirty-two-bytes") }

@@ -7,14 +7,14 @@ use signalbox_proto::v1::{AgentStatus, ConfigStatus, Connectivity, ExecutionStat
 use time::OffsetDateTime;
 
 use super::{
-    About, Agent, Change, Code, ConfigState, Draft, Error, Needs, NewEvent, command, resource, validate,
+    About, Agent, Change, Code, ConfigState, Draft, Error, Needs, NewEvent, command, key, resource, validate,
 };
 
 /// Longest name or template, in bytes.
 pub(super) const NAME_LEN_MAX: usize = 256;
 
 /// Registers an agent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Create {
     /// Its id.
     pub(crate) agent_id: String,
@@ -189,7 +189,7 @@ pub(super) fn updated(
 }
 
 /// Forgets an agent. What it was asked to do and has not ended is CANCELED or, once delivered, UNKNOWN; what it
-/// was at work on fails.
+/// was at work on fails; keys that were good for it alone are good for nothing.
 #[derive(Debug)]
 pub(crate) struct Delete {
     /// Which agent.
@@ -205,6 +205,7 @@ impl Change for Delete {
         needs.agents.insert(self.agent_id.clone());
         needs.open_executions.insert(self.agent_id.clone());
         needs.resources.runs_of.insert(self.agent_id.clone());
+        needs.keys.of_agents.insert(self.agent_id.clone());
     }
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<(), Error> {
@@ -221,6 +222,9 @@ impl Change for Delete {
             command::advance(draft, execution, state, None, "the agent was deleted", now);
         }
         resource::abandon_runs(draft, &self.agent_id, "agent_deleted", now)?;
+        for key in draft.keys_of(&self.agent_id) {
+            key::end(draft, key, Some("agent_deleted"), now);
+        }
         let reason = if self.reason.is_empty() { "user_request" } else { &self.reason };
         let data = object(json!({
             "agent_id": agent.agent_id,

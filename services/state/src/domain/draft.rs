@@ -1,6 +1,7 @@
 //! What one batch of changes sees and writes. A [`View`] holds the rows that the batch has loaded, and what
 //! its changes made of them so far; a [`Draft`] is one change's own layer over it, kept or thrown away whole.
 
+mod enrolments;
 mod keys;
 mod resources;
 
@@ -13,6 +14,7 @@ use super::{
     Agent, Change, Command, Error, Execution, NewEvent, Origin, audit,
     system::{System, Told},
 };
+pub(crate) use enrolments::Loaded as LoadedEnrolments;
 pub(crate) use keys::Loaded as LoadedKeys;
 pub(crate) use resources::{KindsTotal, Loaded, Needs as ResourceNeeds};
 
@@ -38,6 +40,8 @@ pub(crate) struct Needs {
     pub(crate) resources: ResourceNeeds,
     /// API keys.
     pub(crate) keys: keys::Needs,
+    /// Enrolment tokens.
+    pub(crate) enrolments: enrolments::Needs,
 }
 
 /// The rows of one tenant that a batch has loaded and locked, and what became of them.
@@ -65,6 +69,8 @@ pub(crate) struct View {
     pub(crate) resources: Loaded,
     /// API keys.
     pub(crate) keys: LoadedKeys,
+    /// Enrolment tokens.
+    pub(crate) enrolments: LoadedEnrolments,
 }
 
 impl View {
@@ -138,6 +144,7 @@ impl View {
         }
         self.resources.keep(staged.resources);
         self.keys.keep(staged.keys);
+        self.enrolments.keep(staged.enrolments);
         if let Some(told) = staged.told {
             self.told = Some(told.clone());
             self.system.iter_mut().for_each(|system| system.told = told.clone());
@@ -162,6 +169,7 @@ struct Staged {
     told: Option<Told>,
     resources: resources::Staged,
     keys: keys::Staged,
+    enrolments: enrolments::Staged,
 }
 
 /// One change's layer over the view.

@@ -239,7 +239,9 @@ impl Write {
         old: Resource,
         circumstances: Circumstances<'_>,
     ) -> Result<(), Error> {
-        let events = kind.delete(&self.id, &old.data, &self.by(draft, circumstances.at));
+        let events = kind
+            .delete(&self.id, &old.data, &self.by(draft, circumstances.at))
+            .map_err(|violation| reference::refused("id", &violation))?;
         // What the log says of a deletion happened when it did, like all else.
         let gone = Resource { updated_at: circumstances.at, ..old };
         record::log(draft, kind, Some(&gone), None, Map::new(), events)?;

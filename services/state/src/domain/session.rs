@@ -9,7 +9,7 @@ use signalbox_proto::v1::{Connectivity, ExecutionState};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Agent, Change, Code, Draft, Error, Needs, agent, command, resource, validate};
+use super::{Agent, Change, Code, Draft, Error, Needs, agent, command, enrolment, resource, validate};
 
 /// Most capabilities of an agent.
 const CAPABILITIES_MAX: usize = 64;
@@ -41,6 +41,8 @@ pub(crate) struct Open {
     pub(crate) ledger_durable: bool,
     /// The replica that holds the session.
     pub(crate) replica_id: Uuid,
+    /// The API key that it presents, where it does.
+    pub(crate) key_id: Option<String>,
 }
 
 /// A session that was opened.
@@ -87,8 +89,27 @@ impl Open {
         }
     }
 
+    /// The labels that it says it has, with those that its key says it has; empty keeps the ones known.
+    fn labels(&self, draft: &Draft<'_>) -> Result<BTreeMap<String, String>, Error> {
+        match self.key_id.as_deref().and_then(|key_id| draft.key(key_id)) {
+            Some(key) if !self.labels.is_empty() => enrolment::with_labels(
+                "hello.labels",
+                &self.labels,
+                &key.labels,
+            ),
+            Some(key) if draft.agent(&self.agent_id).is_none() => Ok(key.labels.clone()),
+            _ => Ok(self.labels.clone()),
+        }
+    }
+
     /// What the agent says of itself, where it differs from what is known.
-    fn describe(&self, draft: &mut Draft<'_>, mut known: Agent, now: OffsetDateTime) -> Agent {
+    fn describe(
+        &self,
+        draft: &mut Draft<'_>,
+        mut known: Agent,
+        labels: &BTreeMap<String, String>,
+        now: OffsetDateTime,
+    ) -> Agent {
         let mut changes = Map::new();
         if !self.name.is_empty() {
             agent::note(&mut changes, "name", &json!(known.name), &json!(self.name));
@@ -98,9 +119,9 @@ impl Open {
             agent::note(&mut changes, "template", &json!(known.template), &json!(self.template));
             known.template.clone_from(&self.template);
         }
-        if !self.labels.is_empty() {
-            agent::note(&mut changes, "labels", &json!(known.labels), &json!(self.labels));
-            known.labels.clone_from(&self.labels);
+        if !labels.is_empty() {
+            agent::note(&mut changes, "labels", &json!(known.labels), &json!(labels));
+            known.labels.clone_from(labels);
         }
         agent::note(&mut changes, "capabilities", &json!(known.capabilities), &json!(self.capabilities));
         known.capabilities.clone_from(&self.capabilities);
@@ -146,10 +167,12 @@ impl Change for Open {
         needs.agents.insert(self.agent_id.clone());
         needs.instances.insert((self.agent_id.clone(), self.instance_uid));
         needs.open_executions.insert(self.agent_id.clone());
+        needs.keys.rows.extend(self.key_id.clone());
     }
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Opened, Error> {
         self.check()?;
+        let labels = self.labels(draft)?;
         let known = match draft.agent(&self.agent_id) {
             Some(agent) => agent.clone(),
             None => {
@@ -157,13 +180,13 @@ impl Change for Open {
                     agent_id: self.agent_id.clone(),
                     name: self.name.clone(),
                     template: self.template.clone(),
-                    labels: self.labels.clone(),
+                    labels: labels.clone(),
                 };
                 agent::register(draft, &new, now)?
             }
         };
         self.check_run(&known)?;
-        let mut agent = self.describe(draft, known, now);
+        let mut agent = self.describe(draft, known, &labels, now);
         let last_report = draft.last_report(&self.agent_id, self.instance_uid);
         if last_report == 0 {
             draft.put_last_report(&self.agent_id, self.instance_uid, 0);

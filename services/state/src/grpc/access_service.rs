@@ -1,6 +1,8 @@
 //! `AccessService`: tokens and API keys.
 
+mod enrolment;
 mod list;
+mod rotation;
 
 use std::sync::Arc;
 
@@ -50,6 +52,7 @@ impl AccessService for Service {
             tenant_id: caller.tenant("")?,
             subject: asked.subject,
             ttl,
+            agent_id: Some(asked.agent_id).filter(|agent_id| !agent_id.is_empty()),
         };
         let about =
             About::one("token", &token.subject).with(json!({ "role": token.role.word(), "ttl_s": ttl_s }));
@@ -80,6 +83,7 @@ impl AccessService for Service {
             name: asked.name.clone(),
             role: grantable(asked.role())?,
             ttl: (asked.ttl_s > 0).then(|| Duration::seconds(i64::from(asked.ttl_s))),
+            agent_id: Some(asked.agent_id.clone()).filter(|agent_id| !agent_id.is_empty()),
             hash,
         };
         let done = self.0.appender.submit(caller.submission(change, &asked.idempotency_key, &asked)?).await?;
@@ -136,7 +140,45 @@ impl AccessService for Service {
             tenant_id: principal.tenant_id,
             expires_at: principal.expires_at.map(timestamp),
             key_id: principal.key_id.unwrap_or_default(),
+            agent_id: principal.agent_id.unwrap_or_default(),
         }))
+    }
+
+    async fn create_enrolment_token(
+        &self,
+        request: Request<v1::CreateEnrolmentTokenRequest>,
+    ) -> Result<Response<v1::CreateEnrolmentTokenResponse>, Status> {
+        Ok(Response::new(enrolment::create(&self.0, request).await?))
+    }
+
+    async fn list_enrolment_tokens(
+        &self,
+        request: Request<v1::ListEnrolmentTokensRequest>,
+    ) -> Result<Response<v1::ListEnrolmentTokensResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        let (tenant_id, asked) = (caller.tenant("")?, request.into_inner());
+        Ok(Response::new(list::enrolment_tokens(&self.0.pool, &tenant_id, &asked).await?))
+    }
+
+    async fn revoke_enrolment_token(
+        &self,
+        request: Request<v1::RevokeEnrolmentTokenRequest>,
+    ) -> Result<Response<v1::RevokeEnrolmentTokenResponse>, Status> {
+        Ok(Response::new(enrolment::revoke(&self.0, request).await?))
+    }
+
+    async fn enrol(
+        &self,
+        request: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolResponse>, Status> {
+        Ok(Response::new(enrolment::enrol(&self.0, request).await?))
+    }
+
+    async fn rotate_agent_key(
+        &self,
+        request: Request<v1::RotateAgentKeyRequest>,
+    ) -> Result<Response<v1::RotateAgentKeyResponse>, Status> {
+        Ok(Response::new(rotation::rotate(&self.0, request).await?))
     }
 }
 
@@ -154,15 +196,17 @@ impl Service {
 
 /// A key as its tenant's administrators see it.
 fn shown(key: ApiKey) -> v1::ApiKey {
+    let expires_at = key.ends_at();
     v1::ApiKey {
         key_id: key.key_id,
         name: key.name,
         role: wire(key.role).into(),
         created_at: Some(timestamp(key.created_at)),
         created_by: key.created_by,
-        expires_at: key.expires_at.map(timestamp),
+        expires_at: expires_at.map(timestamp),
         revoked_at: key.revoked_at.map(timestamp),
         last_used_at: key.last_used_at.map(timestamp),
+        agent_id: key.agent_id.unwrap_or_default(),
     }
 }
 

@@ -2,6 +2,8 @@
 //! that of a stream for as long as the stream lasts.
 
 mod api_keys;
+mod certificate;
+mod enrolment;
 
 use std::{
     convert::Infallible,
@@ -13,7 +15,7 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
-use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, rule_of};
+use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, Rule, rule_of};
 use signalbox_telemetry::now;
 use signalbox_transport::Peer;
 use sqlx::PgPool;
@@ -21,21 +23,45 @@ use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
 use super::{Refusals, caller::traceparent, calls};
-use crate::domain::{Code, Error, audit::Call};
+use crate::{
+    domain::{Code, Error, audit::Call},
+    log::Appender,
+};
 use api_keys::ApiKeys;
+use certificate::AgentName;
+use enrolment::Enrolments;
+pub(super) use enrolment::Enroller;
 
 /// How often it is looked whether the API key of a stream still holds.
 const STREAM_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How agents show who they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AgentPolicy {
+    /// Whether a credential may be good for every agent of its tenant.
+    pub(crate) fleet_allowed: bool,
+    /// Whether an agent is the one that its certificate names.
+    pub(crate) certified: bool,
+}
 
 /// Knows whose credential is whose.
 pub(crate) struct Authenticator {
     keys: Keys,
     api_keys: ApiKeys,
+    enrolments: Enrolments,
+    agents: AgentPolicy,
+}
+
+/// Who is let in, and by which enrolment token where it enrols.
+struct Admitted {
+    principal: Principal,
+    enroller: Option<Enroller>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(keys: Keys, pool: PgPool) -> Self {
-        Self { keys, api_keys: ApiKeys::new(pool) }
+    pub(crate) fn new(keys: Keys, pool: PgPool, appender: Appender, agents: AgentPolicy) -> Self {
+        let enrolments = Enrolments::new(pool.clone());
+        Self { keys, api_keys: ApiKeys::new(pool, appender), enrolments, agents }
     }
 
     /// What signs tokens.
@@ -62,6 +88,39 @@ impl Authenticator {
             Some(presented) => self.api_keys.holder(&presented).await,
             None => self.keys.holder(credential),
         }
+    }
+
+    /// Says who makes a call: by what it presents, and what its connection's certificate says.
+    async fn identify(
+        &self,
+        credential: Option<&str>,
+        path: &str,
+        peer: Option<&Peer>,
+    ) -> Result<Admitted, Error> {
+        let name = self.agents.certified.then(|| AgentName::of(peer)).transpose()?.flatten();
+        if let Some(presented) = credential.and_then(PresentedApiKey::parse_enrolment) {
+            if !rule_of(path).is_some_and(|rule| rule.enrols) {
+                let message = "an enrolment token is good for AccessService.Enrol alone";
+                return Err(Error::new(Code::PermissionDenied, message));
+            }
+            let (principal, enroller) =
+                self.enrolments.check(&presented, peer.and_then(Peer::address)).await?;
+            let enroller = if self.agents.certified { enroller.certified(name)? } else { enroller };
+            return Ok(Admitted { principal, enroller: Some(enroller) });
+        }
+        let principal = match (credential, name.as_ref()) {
+            (Some(credential), _) => self.check(credential).await?,
+            (None, Some(name)) => name.principal(),
+            (None, None) => {
+                let message = "no credentials: expected metadata authorization: Bearer <token>";
+                return Err(Error::new(Code::Unauthenticated, message));
+            }
+        };
+        let principal = match principal.role {
+            Role::Agent if self.agents.certified => certificate::bind(principal, name)?,
+            _ => principal,
+        };
+        Ok(Admitted { principal, enroller: None })
     }
 
     /// Waits until the credential of a stream no longer holds, and says why. While API keys cannot be looked up,
@@ -153,11 +212,14 @@ where
 impl Authenticate {
     /// Lets a call in, or says why not.
     async fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+        let peer = request.extensions().get::<Peer>().cloned();
         let credential = bearer(request.headers())?;
-        let principal = match self.authenticator.check(credential).await {
-            Ok(principal) => principal,
+        let identified = self.authenticator.identify(credential, request.uri().path(), peer.as_ref()).await;
+        let Admitted { principal, enroller } = match identified {
+            Ok(admitted) => admitted,
             Err(error) => {
                 if error.code == Code::Unauthenticated
+                    && let Some(credential) = credential
                     && let Some(holder) = self.authenticator.holder(credential).await
                 {
                     self.refuse(request, &holder, &error);
@@ -165,21 +227,33 @@ impl Authenticate {
                 return Err(error);
             }
         };
-        if let Some(peer) = request.extensions().get::<Peer>() {
+        if let Some(peer) = &peer {
             peer.is_known_now();
         }
-        let Some(rule) = rule_of(request.uri().path()).filter(|rule| rule.roles.contains(&principal.role))
-        else {
-            let error = forbidden(principal.role);
-            self.refuse(request, &principal, &error);
-            return Err(error);
-        };
+        let rule = self.right(request.uri().path(), &principal, enroller.is_some());
+        let rule = rule.inspect_err(|error| self.refuse(request, &principal, error))?;
         if rule.mutates {
             let call = self.call(request, &principal);
             request.extensions_mut().insert(Arc::new(call));
         }
+        if let Some(enroller) = enroller {
+            request.extensions_mut().insert(enroller);
+        }
         request.extensions_mut().insert(principal);
         Ok(())
+    }
+
+    /// The row by which the method is for this caller.
+    fn right(&self, path: &str, principal: &Principal, enrols: bool) -> Result<&'static Rule, Error> {
+        let is_for = |rule: &&Rule| if enrols { rule.enrols } else { rule.roles.contains(&principal.role) };
+        let rule = rule_of(path).filter(is_for).ok_or_else(|| forbidden(principal.role))?;
+        let is_fleets = principal.role == Role::Agent && principal.agent_id.is_none() && !enrols;
+        if is_fleets && !self.authenticator.agents.fleet_allowed {
+            let message = "the credential is good for every agent of the tenant, which is not allowed here: enrol the \
+                           agent, or give it a key or a token of its own";
+            return Err(Error::new(Code::PermissionDenied, message));
+        }
+        Ok(rule)
     }
 
     fn refuse(&self, request: &Request<Body>, principal: &Principal, error: &Error) {
@@ -193,13 +267,11 @@ impl Authenticate {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(|| {
-        Error::new(Code::Unauthenticated, "no credentials: expected metadata authorization: Bearer <token>")
-    })?;
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let text = header.to_str().unwrap_or_default();
     match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
         _ => Err(Error::new(Code::Unauthenticated, "metadata authorization: expected Bearer <token>")),
     }
 }

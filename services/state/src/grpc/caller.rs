@@ -58,7 +58,7 @@ impl Caller {
     }
 
     /// A change by this caller, under its idempotency key where it gave one. The key is the caller's own:
-    /// another subject's same word is another key.
+    /// another subject's same word is another key. An agent's stays its own when its credential is another.
     pub(super) fn submission<C>(
         &self,
         change: C,
@@ -72,8 +72,12 @@ impl Caller {
             );
             return Err(Error::invalid(field, message));
         }
+        let owner = match &self.principal.agent_id {
+            Some(agent_id) => format!("agent\n{agent_id}"),
+            None => self.principal.subject.clone(),
+        };
         let idempotency = (!key.is_empty()).then(|| Idempotency {
-            key: format!("{}\n{key}", self.principal.subject),
+            key: format!("{owner}\n{key}"),
             fingerprint: fingerprint(request),
         });
         Ok(Submission { tenant_id: self.tenant("")?, origin: self.origin(), change, idempotency })

@@ -81,7 +81,8 @@ mod tests {
 
     fn token(tenant_id: &str, role: Role) -> String {
         let ttl = time::Duration::minutes(1);
-        let request = TokenRequest { subject: "x".into(), tenant_id: tenant_id.into(), role, ttl };
+        let request =
+            TokenRequest { subject: "x".into(), tenant_id: tenant_id.into(), role, ttl, agent_id: None };
         keys().issue(&request, now()).unwrap()
     }
 
@@ -95,6 +96,7 @@ mod tests {
             expires_at: None,
             fingerprint: None,
             key_id: None,
+            agent_id: None,
         };
         call(path, &given.collect(), &Extensions::new(), &principal, &keys())
     }

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         Code, Error, Origin,
         command::{self, Reach},
-        session,
+        not_own, session,
     },
     log::Submission,
     sessions::Signal,
@@ -77,6 +77,10 @@ impl<'run> Session<'run> {
         outbox: Outbox,
     ) -> Result<Self, Error> {
         let hello = hello(requests).await?;
+        let own = caller.principal.agent_id.as_deref();
+        if let Some(own) = own.filter(|own| *own != hello.agent_id) {
+            return Err(not_own("hello.agent_id", own, &hello.agent_id));
+        }
         let tenant_id = caller.tenant("")?;
         let instance_uid = convert::uuid("hello.instance_uid", &hello.instance_uid)?;
         let commands_in_progress = hello.commands_in_progress.iter();
@@ -93,8 +97,9 @@ impl<'run> Session<'run> {
                 .collect::<Result<_, _>>()?,
             ledger_durable: hello.ledger_durable,
             replica_id: context.replica_id,
+            key_id: caller.principal.key_id.clone(),
         };
-        let origin = Origin::agent(&hello.agent_id, String::new());
+        let origin = Origin::agent(&hello.agent_id, String::new(), own.is_some());
         let submission = Submission { tenant_id: tenant_id.clone(), origin, change, idempotency: None };
         let opened = context.appender.submit(submission).await?.reply;
         Ok(Self {
@@ -229,8 +234,10 @@ impl<'run> Session<'run> {
         match request.message {
             Some(connect_request::Message::Report(report)) => {
                 let sequence = report.sequence;
+                let is_bound = self.principal.agent_id.is_some();
+                let agent_id = self.agent_id.clone();
                 let (change, origin) =
-                    inbox::accept(self.agent_id.clone(), self.session_epoch, self.instance_uid, report);
+                    inbox::accept(agent_id, self.session_epoch, self.instance_uid, report, is_bound);
                 let pending = self.context.appender.enqueue(self.submission(change, origin)).await?;
                 inbox.push(sequence, pending);
                 Ok(())

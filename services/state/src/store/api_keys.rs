@@ -1,7 +1,9 @@
 //! API keys, each with the hash of its secret.
 
+use std::collections::BTreeMap;
+
 use signalbox_identity::{Role, SecretHash};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, types::Json};
 use time::OffsetDateTime;
 
 use super::{unreadable, unsigned};
@@ -28,6 +30,11 @@ struct Row {
     expires_at: Option<OffsetDateTime>,
     revoked_at: Option<OffsetDateTime>,
     last_used_at: Option<OffsetDateTime>,
+    agent_id: Option<String>,
+    labels: Json<BTreeMap<String, String>>,
+    replaces: Option<String>,
+    enrolled_by: Option<Vec<u8>>,
+    replaced_at: Option<OffsetDateTime>,
 }
 
 impl Row {
@@ -42,26 +49,32 @@ impl Row {
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,
             last_used_at: self.last_used_at,
+            agent_id: self.agent_id,
+            labels: self.labels.0,
+            replaces: self.replaces,
+            enrolled_by: self.enrolled_by,
+            replaced_at: self.replaced_at,
         };
         Ok((self.tenant_id, key))
     }
 }
 
-/// Where a page of a list begins: behind the key that was created then and has this id.
+/// Where a page of a list begins: behind what was created then and has this id.
 #[derive(Debug)]
 pub(crate) struct Position {
-    /// When the last key of the page before was created.
+    /// When the last of the page before was created.
     pub(crate) created_at: OffsetDateTime,
     /// Its id.
-    pub(crate) key_id: String,
+    pub(crate) id: String,
 }
 
 /// The key of this id, whosever it is.
 pub(crate) async fn find(executor: impl PgExecutor<'_>, key_id: &str) -> Result<Option<Stored>, sqlx::Error> {
     let found = sqlx::query!(
-        "SELECT tenant_id, key_id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at,
-                last_used_at
-         FROM api_keys WHERE key_id = $1",
+        r#"SELECT tenant_id, key_id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at,
+                  last_used_at, agent_id, labels AS "labels: Json<BTreeMap<String, String>>", replaces, enrolled_by,
+                  replaced_at
+           FROM api_keys WHERE key_id = $1"#,
         key_id,
     )
     .fetch_optional(executor)
@@ -78,6 +91,11 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, key_id: &str) -> Result<
         expires_at: row.expires_at,
         revoked_at: row.revoked_at,
         last_used_at: row.last_used_at,
+        agent_id: row.agent_id,
+        labels: row.labels,
+        replaces: row.replaces,
+        enrolled_by: row.enrolled_by,
+        replaced_at: row.replaced_at,
     };
     let (tenant_id, key) = row.read()?;
     Ok(Some(Stored { tenant_id, key, hash }))
@@ -111,10 +129,34 @@ pub(crate) async fn load(
 ) -> Result<Vec<(String, ApiKey)>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        "SELECT tenant_id, key_id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at
-         FROM api_keys JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, key_id) USING (tenant_id, key_id)",
+        r#"SELECT tenant_id, key_id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at,
+                  agent_id, labels AS "labels: Json<BTreeMap<String, String>>", replaces, enrolled_by, replaced_at
+           FROM api_keys JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, key_id) USING (tenant_id, key_id)"#,
         tenant_ids,
         key_ids,
+    )
+    .fetch_all(executor)
+    .await?
+    .into_iter()
+    .map(Row::read)
+    .collect()
+}
+
+/// The keys of these agents that were not revoked, each with its tenant.
+pub(crate) async fn load_of_agents(
+    executor: impl PgExecutor<'_>,
+    tenant_ids: &[String],
+    agent_ids: &[String],
+) -> Result<Vec<(String, ApiKey)>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"SELECT tenant_id, key_id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at,
+                  agent_id, labels AS "labels: Json<BTreeMap<String, String>>", replaces, enrolled_by, replaced_at
+           FROM api_keys JOIN unnest($1::text[], $2::text[]) AS wanted (tenant_id, agent_id)
+                         USING (tenant_id, agent_id)
+           WHERE revoked_at IS NULL"#,
+        tenant_ids,
+        agent_ids,
     )
     .fetch_all(executor)
     .await?
@@ -130,13 +172,14 @@ pub(crate) async fn list(
     behind: Option<&Position>,
     limit: i64,
 ) -> Result<Vec<ApiKey>, sqlx::Error> {
-    let (created_at, key_id) = behind.map(|position| (position.created_at, position.key_id.as_str())).unzip();
+    let (created_at, key_id) = behind.map(|position| (position.created_at, position.id.as_str())).unzip();
     let rows = sqlx::query_as!(
         Row,
-        "SELECT tenant_id, key_id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at
-         FROM api_keys
-         WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, key_id) < ($2, $3))
-         ORDER BY created_at DESC, key_id DESC LIMIT $4",
+        r#"SELECT tenant_id, key_id, name, role, created_at, created_by, expires_at, revoked_at, last_used_at,
+                  agent_id, labels AS "labels: Json<BTreeMap<String, String>>", replaces, enrolled_by, replaced_at
+           FROM api_keys
+           WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, key_id) < ($2, $3))
+           ORDER BY created_at DESC, key_id DESC LIMIT $4"#,
         tenant_id,
         created_at,
         key_id,
@@ -147,7 +190,7 @@ pub(crate) async fn list(
     rows.into_iter().map(|row| Ok(row.read()?.1)).collect()
 }
 
-/// How many keys of these tenants hold at `now`; a tenant without any is left out.
+/// How many keys of these tenants hold at `now`, those of single agents apart; a tenant without any is left out.
 pub(crate) async fn count_live(
     executor: impl PgExecutor<'_>,
     tenant_ids: &[String],
@@ -155,7 +198,7 @@ pub(crate) async fn count_live(
 ) -> Result<Vec<(String, u64)>, sqlx::Error> {
     sqlx::query!(
         r#"SELECT tenant_id, count(*) AS "live!" FROM api_keys
-           WHERE tenant_id = ANY($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+           WHERE tenant_id = ANY($1) AND agent_id IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
            GROUP BY 1"#,
         tenant_ids,
         now,
@@ -179,9 +222,11 @@ pub(crate) async fn insert(
     let hashes: Vec<_> = keys.iter().map(|(_, (_, hash))| hash.bytes().to_vec()).collect();
     sqlx::query!(
         "INSERT INTO api_keys
-             (tenant_id, key_id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at)
+             (tenant_id, key_id, name, role, secret_hash, created_at, created_by, expires_at, revoked_at, agent_id,
+              labels, replaces, enrolled_by, replaced_at)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[],
-                              $7::text[], $8::timestamptz[], $9::timestamptz[])",
+                              $7::text[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::jsonb[], $12::text[],
+                              $13::bytea[], $14::timestamptz[])",
         &tenant_ids,
         &column(keys, |key| key.key_id.clone()),
         &column(keys, |key| key.name.clone()),
@@ -191,28 +236,37 @@ pub(crate) async fn insert(
         &column(keys, |key| key.created_by.clone()),
         &column(keys, |key| key.expires_at) as &[Option<OffsetDateTime>],
         &column(keys, |key| key.revoked_at) as &[Option<OffsetDateTime>],
+        &column(keys, |key| key.agent_id.clone()) as &[Option<String>],
+        &column(keys, |key| Json(key.labels.clone())) as &[Json<BTreeMap<String, String>>],
+        &column(keys, |key| key.replaces.clone()) as &[Option<String>],
+        &column(keys, |key| key.enrolled_by.clone()) as &[Option<Vec<u8>>],
+        &column(keys, |key| key.replaced_at) as &[Option<OffsetDateTime>],
     )
     .execute(executor)
     .await
     .map(drop)
 }
 
-/// Writes since when keys of several tenants are revoked, with one statement; when they were last used stays as it
-/// is.
-pub(crate) async fn revoke(
-    executor: impl PgExecutor<'_>,
-    keys: &[(&str, &ApiKey)],
-) -> Result<(), sqlx::Error> {
-    let (tenant_ids, key_ids): (Vec<_>, Vec<_>) =
-        keys.iter().map(|(tenant_id, key)| ((*tenant_id).to_owned(), key.key_id.clone())).unzip();
-    let revoked: Vec<_> = keys.iter().map(|(_, key)| key.revoked_at).collect();
+/// Writes until when keys of several tenants hold and what they replace, with one statement; when they were last
+/// used stays as it is.
+pub(crate) async fn put(executor: impl PgExecutor<'_>, keys: &[(&str, &ApiKey)]) -> Result<(), sqlx::Error> {
+    fn column<T>(keys: &[(&str, &ApiKey)], value: impl Fn(&ApiKey) -> T) -> Vec<T> {
+        keys.iter().map(|(_, key)| value(key)).collect()
+    }
+    let tenant_ids: Vec<_> = keys.iter().map(|(tenant_id, _)| (*tenant_id).to_owned()).collect();
     sqlx::query!(
-        "UPDATE api_keys k SET revoked_at = new.revoked_at
-         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS new (tenant_id, key_id, revoked_at)
+        "UPDATE api_keys k
+         SET revoked_at = new.revoked_at, replaces = new.replaces, enrolled_by = new.enrolled_by,
+             replaced_at = new.replaced_at
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::bytea[], $6::timestamptz[])
+              AS new (tenant_id, key_id, revoked_at, replaces, enrolled_by, replaced_at)
          WHERE k.tenant_id = new.tenant_id AND k.key_id = new.key_id",
         &tenant_ids,
-        &key_ids,
-        &revoked as &[Option<OffsetDateTime>],
+        &column(keys, |key| key.key_id.clone()),
+        &column(keys, |key| key.revoked_at) as &[Option<OffsetDateTime>],
+        &column(keys, |key| key.replaces.clone()) as &[Option<String>],
+        &column(keys, |key| key.enrolled_by.clone()) as &[Option<Vec<u8>>],
+        &column(keys, |key| key.replaced_at) as &[Option<OffsetDateTime>],
     )
     .execute(executor)
     .await

@@ -80,6 +80,7 @@ async fn without_a_good_token_nothing_is_reachable() {
         tenant_id: TENANT.into(),
         role: Role::Admin,
         ttl: Duration::hours(1),
+        agent_id: None,
     };
     let forged = forged.unwrap().issue(&request, now()).unwrap();
     for token in [expired.as_str(), forged.as_str(), "x"] {
@@ -201,7 +202,12 @@ async fn a_database_that_is_away_at_the_start_is_waited_for_and_then_named() {
 async fn an_administrator_gives_tokens_of_its_own_tenant_only() {
     let state = State::start(&database().await).await;
     let admin = Client::new(state.channel(), Role::Admin);
-    let ask = |role: v1::Role| v1::IssueTokenRequest { subject: "ann".into(), role: role.into(), ttl_s: 60 };
+    let ask = |role: v1::Role| v1::IssueTokenRequest {
+        subject: "ann".into(),
+        role: role.into(),
+        ttl_s: 60,
+        agent_id: String::new(),
+    };
     let issued = admin.access().issue_token(ask(v1::Role::Viewer)).await.unwrap().into_inner();
     let ann = Client::with_token(state.channel(), &issued.token);
     let who = ann.access().authenticate(v1::AuthenticateRequest::default()).await.unwrap().into_inner();

@@ -31,6 +31,7 @@ impl AccessService for Shared {
             role: role.into(),
             expires_at: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
             key_id: String::new(),
+            agent_id: String::new(),
         }))
     }
 
@@ -49,6 +50,7 @@ impl AccessService for Shared {
             created_at: Some(MOMENT),
             created_by: "ann".into(),
             expires_at: (asked.ttl_s > 0).then_some(MOMENT),
+            agent_id: asked.agent_id,
             ..v1::ApiKey::default()
         };
         state.keys.insert(0, key.clone());
@@ -82,5 +84,70 @@ impl AccessService for Shared {
         let keys = state.keys.iter().skip(at).take(1).cloned().collect();
         let next = if at + 1 < state.keys.len() { (at + 1).to_string() } else { String::new() };
         Ok(Response::new(v1::ListApiKeysResponse { keys, next_page_token: next }))
+    }
+
+    async fn create_enrolment_token(
+        &self,
+        request: Request<v1::CreateEnrolmentTokenRequest>,
+    ) -> Result<Response<v1::CreateEnrolmentTokenResponse>, Status> {
+        self.called(&request).await;
+        may_change(&request)?;
+        let asked = request.into_inner();
+        let mut state = self.state();
+        let token = v1::EnrolmentToken {
+            token_id: format!("token{}", state.enrolment_tokens.len() + 1),
+            name: asked.name,
+            uses_max: asked.uses_max,
+            labels: asked.labels,
+            agent_id_pattern: asked.agent_id_pattern,
+            key_ttl_s: asked.key_ttl_s,
+            allows_again: asked.allows_again,
+            created_at: Some(MOMENT),
+            created_by: "ann".into(),
+            expires_at: Some(MOMENT),
+            ..v1::EnrolmentToken::default()
+        };
+        state.enrolment_tokens.insert(0, token.clone());
+        let secret = format!("sbe_{}_hush", token.token_id);
+        Ok(Response::new(v1::CreateEnrolmentTokenResponse { token: Some(token), secret }))
+    }
+
+    async fn revoke_enrolment_token(
+        &self,
+        request: Request<v1::RevokeEnrolmentTokenRequest>,
+    ) -> Result<Response<v1::RevokeEnrolmentTokenResponse>, Status> {
+        self.called(&request).await;
+        may_change(&request)?;
+        let token_id = request.into_inner().token_id;
+        let mut state = self.state();
+        let token = state.enrolment_tokens.iter_mut().find(|token| token.token_id == token_id);
+        let token = token.ok_or_else(|| Status::not_found("enrolment token not found"))?;
+        token.revoked_at = Some(MOMENT);
+        Ok(Response::new(v1::RevokeEnrolmentTokenResponse { token: Some(token.clone()) }))
+    }
+
+    async fn list_enrolment_tokens(
+        &self,
+        request: Request<v1::ListEnrolmentTokensRequest>,
+    ) -> Result<Response<v1::ListEnrolmentTokensResponse>, Status> {
+        self.called(&request).await;
+        may_change(&request)?;
+        // One token on a page.
+        let at: usize = request.into_inner().page_token.parse().unwrap_or_default();
+        let state = self.state();
+        let tokens = state.enrolment_tokens.iter().skip(at).take(1).cloned().collect();
+        let next = if at + 1 < state.enrolment_tokens.len() { (at + 1).to_string() } else { String::new() };
+        Ok(Response::new(v1::ListEnrolmentTokensResponse { tokens, next_page_token: next }))
+    }
+
+    async fn enrol(&self, _: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+        Err(Status::unimplemented("people do not enrol"))
+    }
+
+    async fn rotate_agent_key(
+        &self,
+        _: Request<v1::RotateAgentKeyRequest>,
+    ) -> Result<Response<v1::RotateAgentKeyResponse>, Status> {
+        Err(Status::unimplemented("people have no agent's key"))
     }
 }

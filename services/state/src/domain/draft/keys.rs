@@ -12,7 +12,9 @@ use crate::domain::key::ApiKey;
 pub(crate) struct Needs {
     /// Keys by id.
     pub(crate) rows: BTreeSet<String>,
-    /// Whether it is looked how many of the tenant's keys hold.
+    /// Agents of which all keys that hold are looked at.
+    pub(crate) of_agents: BTreeSet<String>,
+    /// Whether it is looked how many of the tenant's keys hold, those of single agents apart.
     pub(crate) live: bool,
 }
 
@@ -21,30 +23,32 @@ pub(crate) struct Needs {
 pub(crate) struct Loaded {
     /// Keys by id.
     pub(crate) rows: HashMap<String, ApiKey>,
-    /// How many of the tenant's keys hold, where that was asked for.
+    /// How many of the tenant's keys hold, those of single agents apart, where that was asked for.
     pub(crate) live: u64,
     new: HashMap<String, SecretHash>,
-    revoked: HashSet<String>,
+    changed: HashSet<String>,
 }
 
 /// What one change makes.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     new: Vec<(ApiKey, SecretHash)>,
-    revoked: Vec<ApiKey>,
+    changed: Vec<ApiKey>,
 }
 
 impl Loaded {
     /// Keeps what a change made.
     pub(super) fn keep(&mut self, staged: Staged) {
         for (key, hash) in staged.new {
-            self.live += 1;
+            self.live += u64::from(key.agent_id.is_none());
             self.new.insert(key.key_id.clone(), hash);
             self.rows.insert(key.key_id.clone(), key);
         }
-        for key in staged.revoked {
-            self.live = self.live.saturating_sub(1);
-            self.revoked.insert(key.key_id.clone());
+        for key in staged.changed {
+            let held = self.rows.get(&key.key_id).is_some_and(|old| old.revoked_at.is_none());
+            let ends = held && key.revoked_at.is_some() && key.agent_id.is_none();
+            self.live = self.live.saturating_sub(u64::from(ends));
+            self.changed.insert(key.key_id.clone());
             self.rows.insert(key.key_id.clone(), key);
         }
     }
@@ -57,22 +61,31 @@ impl View {
         loaded.new.iter().filter_map(|(key_id, hash)| Some((loaded.rows.get(key_id)?, hash)))
     }
 
-    /// Keys that were there and are now revoked.
-    pub(crate) fn revoked_keys(&self) -> impl Iterator<Item = &ApiKey> {
+    /// Keys that were there and are to be written.
+    pub(crate) fn changed_keys(&self) -> impl Iterator<Item = &ApiKey> {
         let loaded = &self.keys;
-        let revoked = loaded.revoked.iter().filter(|key_id| !loaded.new.contains_key(*key_id));
-        revoked.filter_map(|key_id| loaded.rows.get(key_id))
+        let changed = loaded.changed.iter().filter(|key_id| !loaded.new.contains_key(*key_id));
+        changed.filter_map(|key_id| loaded.rows.get(key_id))
     }
 }
 
 impl Draft<'_> {
-    /// The API key, when it is there.
+    /// The API key as it was before this change, when it is there.
     #[must_use]
     pub(crate) fn key(&self, key_id: &str) -> Option<&ApiKey> {
         self.view.keys.rows.get(key_id)
     }
 
-    /// How many of the tenant's API keys hold.
+    /// The keys of an agent that were not revoked before this change, the oldest first; some may have expired.
+    #[must_use]
+    pub(crate) fn keys_of(&self, agent_id: &str) -> Vec<ApiKey> {
+        let is_its = |key: &&ApiKey| key.agent_id.as_deref() == Some(agent_id) && key.revoked_at.is_none();
+        let mut keys: Vec<_> = self.view.keys.rows.values().filter(is_its).cloned().collect();
+        keys.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
+        keys
+    }
+
+    /// How many of the tenant's API keys hold, those of single agents apart.
     #[must_use]
     pub(crate) fn live_keys(&self) -> u64 {
         self.view.keys.live
@@ -83,8 +96,8 @@ impl Draft<'_> {
         self.staged.keys.new.push((key, hash));
     }
 
-    /// Writes that an API key is revoked.
-    pub(crate) fn revoke_key(&mut self, key: ApiKey) {
-        self.staged.keys.revoked.push(key);
+    /// Writes until when an API key holds, and what it replaces.
+    pub(crate) fn put_key(&mut self, key: ApiKey) {
+        self.staged.keys.changed.push(key);
     }
 }

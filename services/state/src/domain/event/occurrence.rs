@@ -91,6 +91,9 @@ impl Input {
     ) -> Result<NewEvent, Error> {
         let time = self.time.unwrap_or(now);
         check_time("time", time, now)?;
+        if !self.agent_id.is_empty() {
+            origin.check_own("agent_id", &self.agent_id)?;
+        }
         for (field, kind, id) in self.references() {
             reference::check(draft, &format!("data.{field}"), kind, id)?;
         }

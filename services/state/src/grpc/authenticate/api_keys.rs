@@ -15,7 +15,8 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::{
-    domain::{Code, Error},
+    domain::{Code, Error, Origin, key::Confirm},
+    log::{Appender, Submission},
     store::api_keys::{self, Stored},
 };
 
@@ -28,6 +29,7 @@ const USE_EVERY: time::Duration = time::Duration::minutes(1);
 
 pub(super) struct ApiKeys {
     pool: PgPool,
+    appender: Appender,
     found: Cache<String, Option<Arc<Found>>>,
 }
 
@@ -39,9 +41,9 @@ struct Found {
 }
 
 impl ApiKeys {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: PgPool, appender: Appender) -> Self {
         let found = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(BELIEVED_FOR).build();
-        Self { pool, found }
+        Self { pool, appender, found }
     }
 
     /// Says whose key this is.
@@ -57,6 +59,9 @@ impl ApiKeys {
             return Err(unknown());
         };
         found.stored.key.check(now)?;
+        if found.stored.key.is_unconfirmed() {
+            self.confirm(&found.stored).await?;
+        }
         self.note_use(found, now).await;
         Ok(principal(&found.stored))
     }
@@ -72,6 +77,22 @@ impl ApiKeys {
         let found = self.find(key_id).await?.ok_or_else(unknown)?;
         found.stored.key.check(now)?;
         self.note_use(&found, now).await;
+        Ok(())
+    }
+
+    /// Puts the first use of a key on record, which ends the one that it replaces. A key is not good before that is
+    /// durable: else the holder of the old one could have it replaced while it is in use.
+    async fn confirm(&self, stored: &Stored) -> Result<(), Error> {
+        let Stored { tenant_id, key, .. } = stored;
+        let change = Confirm { key_id: key.key_id.clone(), replaces: key.replaces.clone() };
+        let agent_id = key.agent_id.as_deref().unwrap_or_default();
+        let origin = Origin::agent(agent_id, String::new(), true);
+        let submission = Submission { tenant_id: tenant_id.clone(), origin, change, idempotency: None };
+        self.appender.submit(submission).await?;
+        self.found.invalidate(&key.key_id).await;
+        if let Some(replaced) = &key.replaces {
+            self.found.invalidate(replaced).await;
+        }
         Ok(())
     }
 
@@ -103,9 +124,10 @@ fn principal(Stored { tenant_id, key, .. }: &Stored) -> Principal {
         subject: format!("key:{}", key.key_id),
         tenant_id: tenant_id.clone(),
         role: key.role,
-        expires_at: key.expires_at,
+        expires_at: key.ends_at(),
         fingerprint: None,
         key_id: Some(key.key_id.clone()),
+        agent_id: key.agent_id.clone(),
     }
 }
 

@@ -80,9 +80,10 @@ pub(crate) fn accept(
     session_epoch: u64,
     instance_uid: Uuid,
     report: v1::Report,
+    is_bound: bool,
 ) -> (Accept, Origin) {
     let traceparent = if is_traceparent(&report.traceparent) { report.traceparent } else { String::new() };
-    let origin = Origin::agent(&agent_id, traceparent);
+    let origin = Origin::agent(&agent_id, traceparent, is_bound);
     let time = convert::time("report.time", report.time.as_ref());
     let (time, body) = match time {
         Ok(time) => (time, convert::report_body(report.body)),

@@ -74,6 +74,7 @@ pub(super) async fn load(
     let mut systems = store::system::load(&mut *connection, &of_systems, now).await?;
     let mut resources = resources::load(&mut *connection, wanted, kinds, now).await?;
     let mut keys = keys::load(&mut *connection, wanted, now).await?;
+    let mut enrolments = keys::enrolments(&mut *connection, wanted, now).await?;
     let view = |(tenant_id, bounds): (&String, &Bounds)| {
         let rows = rows.remove(tenant_id).unwrap_or_default();
         let mut view = View::new(bounds.head, rows.agents, rows.instances, rows.commands, rows.executions);
@@ -81,6 +82,7 @@ pub(super) async fn load(
         view.system = systems.remove(tenant_id);
         view.resources = resources.remove(tenant_id).unwrap_or_default();
         view.keys = keys.remove(tenant_id).unwrap_or_default();
+        view.enrolments = enrolments.remove(tenant_id).unwrap_or_default();
         (tenant_id.clone(), view)
     };
     Ok(bounds.iter().map(view).collect())

@@ -100,9 +100,17 @@ async fn save_keys(connection: &mut PgConnection, views: &BTreeMap<String, View>
     if !keys.is_empty() {
         store::api_keys::insert(&mut *connection, &keys).await?;
     }
-    let revoked = pairs(views, View::revoked_keys);
-    if !revoked.is_empty() {
-        store::api_keys::revoke(&mut *connection, &revoked).await?;
+    let changed = pairs(views, View::changed_keys);
+    if !changed.is_empty() {
+        store::api_keys::put(&mut *connection, &changed).await?;
+    }
+    let tokens = pairs(views, View::new_enrolments);
+    if !tokens.is_empty() {
+        store::enrolment_tokens::insert(&mut *connection, &tokens).await?;
+    }
+    let changed = pairs(views, View::changed_enrolments);
+    if !changed.is_empty() {
+        store::enrolment_tokens::put(&mut *connection, &changed).await?;
     }
     Ok(())
 }
