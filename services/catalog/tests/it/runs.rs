@@ -49,6 +49,17 @@ fn remediation() -> Life {
 }
 
 #[test]
+fn what_people_decide_on_only_people_delete() {
+    let life = remediation();
+    let delete = |person| {
+        let by = By { actor: "agent-1", at: BEGIN, person };
+        life.kind.delete("id_1", &life.row, &by)
+    };
+    assert_eq!(delete(false).unwrap_err().fault, Fault::Denied);
+    assert_eq!(delete(true).unwrap()[0].event_type, "remediation.deleted");
+}
+
+#[test]
 fn only_a_person_approves_and_it_is_on_record() {
     let mut life = remediation();
     assert_eq!(life.row["status"], "PENDING_APPROVAL");
