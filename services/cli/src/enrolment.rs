@@ -79,8 +79,8 @@ async fn list(client: &Client, args: &ListArgs, output: &mut Output) -> Result<(
     let (mut tokens, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListEnrolmentTokensRequest { page_size: PAGE_SIZE, page_token };
-        let asked = client.access().list_enrolment_tokens(request);
-        let page = client.call("list the enrolment tokens", asked).await?;
+        let what = "list the enrolment tokens";
+        let page = client.call(what, client.access().list_enrolment_tokens(request)).await?;
         tokens.extend(page.tokens);
         page_token = page.next_page_token;
         if page_token.is_empty() {

@@ -7,7 +7,7 @@ use crate::{
     args::{Cli, Topic},
     audit, catalog,
     client::Client,
-    command, completions,
+    command, completions, enrolment,
     error::{Error, report},
     events,
     exit::Exit,

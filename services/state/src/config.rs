@@ -12,8 +12,12 @@ use signalbox_telemetry::TelemetryConfig;
 use signalbox_transport::{Bounds, ServerTlsConfig};
 
 use crate::{
-    grpc::{AgentPolicy, SessionConfig}, keeper::KeeperConfig, log::AppenderConfig, retention::RetentionConfig,
-    store::retention::Limits, watch::HubConfig,
+    grpc::{AgentPolicy, SessionConfig},
+    keeper::KeeperConfig,
+    log::AppenderConfig,
+    retention::RetentionConfig,
+    store::retention::Limits,
+    watch::HubConfig,
 };
 
 /// Keeps the truth about a fleet of agents in Postgres, and serves it over gRPC.

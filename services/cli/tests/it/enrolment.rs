@@ -13,7 +13,8 @@ async fn a_token_is_printed_alone_and_once() {
     let created = run(&house, &["enrolment", "create", "--name", "web"]).await;
     assert_eq!((created.code, created.stdout.as_str()), (0, "sbe_token1_hush\n"), "{created:?}");
     assert!(created.stderr.contains("token1") && !created.stderr.contains("hush"), "{created:?}");
-    let all = "enrolment create --name db --agents db-* --uses 9 --label env=prod --key-ttl 2h --again -o json";
+    let all =
+        "enrolment create --name db --agents db-* --uses 9 --label env=prod --key-ttl 2h --again -o json";
     let created = run(&house, &all.split(' ').collect::<Vec<_>>()).await.json();
     assert_eq!(created["secret"], "sbe_token2_hush");
     assert_eq!((&created["uses_max"], &created["agent_id_pattern"]), (&json!(9), &json!("db-*")));
@@ -21,7 +22,10 @@ async fn a_token_is_printed_alone_and_once() {
     assert_eq!(created["allows_again"], true);
     for args in [&["enrolment", "list"][..], &["enrolment", "list", "-ao", "json"]] {
         let listed = run(&house, args).await;
-        assert!(listed.stdout.contains("token1") && listed.stdout.contains("token2"), "all pages: {listed:?}");
+        assert!(
+            listed.stdout.contains("token1") && listed.stdout.contains("token2"),
+            "all pages: {listed:?}"
+        );
         assert!(!listed.stdout.contains("hush"), "{listed:?}");
     }
 }

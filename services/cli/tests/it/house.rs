@@ -17,8 +17,8 @@ use std::{
 
 use serde_json::Value;
 use signalbox_proto::v1::{
-    Agent, AgentStatus, ApiKey, Command, Connectivity, Cursor, EnrolmentToken, Event, IssueCommandRequest, Kind,
-    PublishRequest, Resource, UpdateAgentRequest, access_service_server::AccessServiceServer,
+    Agent, AgentStatus, ApiKey, Command, Connectivity, Cursor, EnrolmentToken, Event, IssueCommandRequest,
+    Kind, PublishRequest, Resource, UpdateAgentRequest, access_service_server::AccessServiceServer,
     agent_service_server::AgentServiceServer, catalog_service_server::CatalogServiceServer,
     command_service_server::CommandServiceServer, event_service_server::EventServiceServer,
     resource_service_server::ResourceServiceServer, watch_service_server::WatchServiceServer,

@@ -118,7 +118,8 @@ impl Change for Create {
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<Token, Error> {
         self.check()?;
         if draft.live_enrolments() >= LIVE_MAX {
-            let message = format!("a tenant has at most {LIVE_MAX} enrolment tokens that hold; revoke one first");
+            let message =
+                format!("a tenant has at most {LIVE_MAX} enrolment tokens that hold; revoke one first");
             return Err(Error::new(Code::ResourceExhausted, message));
         }
         let created_at = whole_micros(now);

@@ -204,7 +204,9 @@ impl Create {
         validate::agent_id("agent_id", agent_id)?;
         let live = draft.keys_of(agent_id).iter().filter(|key| key.check(now).is_ok()).count();
         if live >= AGENT_LIVE_MAX {
-            return full(format!("an agent has at most {AGENT_LIVE_MAX} API keys that hold; revoke one first"));
+            return full(format!(
+                "an agent has at most {AGENT_LIVE_MAX} API keys that hold; revoke one first"
+            ));
         }
         Ok(())
     }

@@ -92,11 +92,9 @@ impl Open {
     /// The labels that it says it has, with those that its key says it has; empty keeps the ones known.
     fn labels(&self, draft: &Draft<'_>) -> Result<BTreeMap<String, String>, Error> {
         match self.key_id.as_deref().and_then(|key_id| draft.key(key_id)) {
-            Some(key) if !self.labels.is_empty() => enrolment::with_labels(
-                "hello.labels",
-                &self.labels,
-                &key.labels,
-            ),
+            Some(key) if !self.labels.is_empty() => {
+                enrolment::with_labels("hello.labels", &self.labels, &key.labels)
+            }
             Some(key) if draft.agent(&self.agent_id).is_none() => Ok(key.labels.clone()),
             _ => Ok(self.labels.clone()),
         }

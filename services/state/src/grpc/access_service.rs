@@ -167,10 +167,7 @@ impl AccessService for Service {
         Ok(Response::new(enrolment::revoke(&self.0, request).await?))
     }
 
-    async fn enrol(
-        &self,
-        request: Request<v1::EnrolRequest>,
-    ) -> Result<Response<v1::EnrolResponse>, Status> {
+    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
         Ok(Response::new(enrolment::enrol(&self.0, request).await?))
     }
 

@@ -76,10 +76,8 @@ impl Caller {
             Some(agent_id) => format!("agent\n{agent_id}"),
             None => self.principal.subject.clone(),
         };
-        let idempotency = (!key.is_empty()).then(|| Idempotency {
-            key: format!("{owner}\n{key}"),
-            fingerprint: fingerprint(request),
-        });
+        let idempotency = (!key.is_empty())
+            .then(|| Idempotency { key: format!("{owner}\n{key}"), fingerprint: fingerprint(request) });
         Ok(Submission { tenant_id: self.tenant("")?, origin: self.origin(), change, idempotency })
     }
 }

@@ -58,9 +58,10 @@ pub(crate) async fn find(
     executor: impl PgExecutor<'_>,
     token_id: &str,
 ) -> Result<Option<(String, SecretHash)>, sqlx::Error> {
-    let found = sqlx::query!("SELECT tenant_id, secret_hash FROM enrolment_tokens WHERE token_id = $1", token_id)
-        .fetch_optional(executor)
-        .await?;
+    let found =
+        sqlx::query!("SELECT tenant_id, secret_hash FROM enrolment_tokens WHERE token_id = $1", token_id)
+            .fetch_optional(executor)
+            .await?;
     let Some(row) = found else { return Ok(None) };
     let hash = SecretHash::stored(&row.secret_hash).ok_or_else(|| unreadable("hash of token", token_id))?;
     Ok(Some((row.tenant_id, hash)))
@@ -95,8 +96,7 @@ pub(crate) async fn list(
     behind: Option<&Position>,
     limit: i64,
 ) -> Result<Vec<Token>, sqlx::Error> {
-    let (created_at, token_id) =
-        behind.map(|position| (position.created_at, position.id.as_str())).unzip();
+    let (created_at, token_id) = behind.map(|position| (position.created_at, position.id.as_str())).unzip();
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT tenant_id, token_id, name, uses_max, uses, labels AS "labels: Labels", agent_id_pattern, key_ttl_s,

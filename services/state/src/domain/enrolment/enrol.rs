@@ -1,7 +1,7 @@
 //! An agent enrols: it is registered, and given a key of its own.
 
-use signalbox_identity::{Role, SecretHash};
 use serde_json::{Map, json};
+use signalbox_identity::{Role, SecretHash};
 use signalbox_proto::v1::Connectivity;
 use time::{Duration, OffsetDateTime};
 

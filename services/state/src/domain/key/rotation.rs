@@ -181,7 +181,10 @@ mod tests {
         let mut at = NOW + Duration::days(20);
         let lost = rotate(&mut view, &old, at).unwrap();
         let hasty = rotate(&mut view, &old, at + Duration::SECOND).unwrap_err();
-        assert_eq!((hasty.code, hasty.retry_after), (Code::ResourceExhausted, Some(std::time::Duration::from_secs(1))));
+        assert_eq!(
+            (hasty.code, hasty.retry_after),
+            (Code::ResourceExhausted, Some(std::time::Duration::from_secs(1)))
+        );
         at += Duration::hours(1);
         let new = rotate(&mut view, &old, at).unwrap();
         assert!(!holds(&view, &lost, at), "nobody knows it, and so nobody shall use it");

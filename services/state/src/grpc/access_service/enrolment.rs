@@ -65,7 +65,8 @@ pub(super) async fn enrol(
 ) -> Result<v1::EnrolResponse, Error> {
     let caller = Caller::of(&request)?;
     let enroller = request.extensions().get::<Enroller>().cloned();
-    let enroller = enroller.ok_or_else(|| Error::new(Code::PermissionDenied, "only an enrolment token enrols"))?;
+    let enroller =
+        enroller.ok_or_else(|| Error::new(Code::PermissionDenied, "only an enrolment token enrols"))?;
     let asked = request.into_inner();
     enroller.check(&asked.agent_id)?;
     let word = &asked.idempotency_key;

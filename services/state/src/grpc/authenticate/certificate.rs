@@ -97,6 +97,7 @@ pub(super) fn bind(mut principal: Principal, name: Option<AgentName>) -> Result<
 
 /// What an agent is told whose certificate names none.
 pub(super) fn none() -> Error {
-    let message = "the client's certificate names no agent: expected the URI signalbox://<tenant>/agent/<agent id>";
+    let message =
+        "the client's certificate names no agent: expected the URI signalbox://<tenant>/agent/<agent id>";
     Error::new(Code::PermissionDenied, message)
 }

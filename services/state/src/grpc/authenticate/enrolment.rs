@@ -62,8 +62,7 @@ impl Enroller {
 
 impl Enrolments {
     pub(super) fn new(pool: PgPool) -> Self {
-        let failures =
-            Cache::builder().max_capacity(ADDRESSES_MAX).time_to_live(FAILURES_WITHIN).build();
+        let failures = Cache::builder().max_capacity(ADDRESSES_MAX).time_to_live(FAILURES_WITHIN).build();
         Self { pool, failures }
     }
 
@@ -75,7 +74,11 @@ impl Enrolments {
     ) -> Result<(Principal, Enroller), Error> {
         let place = address.map(|address| neighbourhood(address.ip()));
         if let Some(place) = place
-            && self.failures.get(&place).await.is_some_and(|count| count.load(Ordering::Relaxed) >= FAILURES_MAX)
+            && self
+                .failures
+                .get(&place)
+                .await
+                .is_some_and(|count| count.load(Ordering::Relaxed) >= FAILURES_MAX)
         {
             let message = "too many enrolment tokens that are none came from this address";
             return Err(Error::later(Code::ResourceExhausted, message, FAILURES_WITHIN));

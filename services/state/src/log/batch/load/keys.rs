@@ -26,7 +26,9 @@ pub(super) async fn load(
     }
     let (tenants, agent_ids) = flatten(wanted, |needs| &needs.keys.of_agents);
     if !agent_ids.is_empty() {
-        for (tenant_id, key) in store::api_keys::load_of_agents(&mut *connection, &tenants, &agent_ids).await? {
+        for (tenant_id, key) in
+            store::api_keys::load_of_agents(&mut *connection, &tenants, &agent_ids).await?
+        {
             loaded.entry(tenant_id).or_default().rows.insert(key.key_id.clone(), key);
         }
     }
@@ -49,7 +51,9 @@ pub(super) async fn enrolments(
     let mut loaded: HashMap<String, LoadedEnrolments> = HashMap::new();
     let (tenants, token_ids) = flatten(wanted, |needs| &needs.enrolments.rows);
     if !token_ids.is_empty() {
-        for (tenant_id, token) in store::enrolment_tokens::load(&mut *connection, &tenants, &token_ids).await? {
+        for (tenant_id, token) in
+            store::enrolment_tokens::load(&mut *connection, &tenants, &token_ids).await?
+        {
             loaded.entry(tenant_id).or_default().rows.insert(token.token_id.clone(), token);
         }
     }
