@@ -3,6 +3,7 @@
 //! It must not know whether people or a check look at it.
 
 mod addresses;
+mod enrolment;
 mod port_holder;
 mod ready;
 mod service;
@@ -89,7 +90,7 @@ impl House {
                 ("SIGNALBOX_TOKEN", self.tokens.viewer.clone()),
             ],
         };
-        let service = self.spawn_agent(agent_id, program)?;
+        let service = self.spawn_agent(agent_id, program).await?;
         self.admit(service, &[probe], &step).await?;
         step.done("supervises a program that runs");
         Ok(())
@@ -100,8 +101,8 @@ impl House {
     /// # Errors
     ///
     /// When it cannot be started.
-    pub(crate) fn start_agent(&mut self, agent_id: &str, program: &[String]) -> Result<()> {
-        let service = self.spawn_agent(agent_id, program)?;
+    pub(crate) async fn start_agent(&mut self, agent_id: &str, program: &[String]) -> Result<()> {
+        let service = self.spawn_agent(agent_id, program).await?;
         self.services.push(service);
         Ok(())
     }
@@ -194,13 +195,17 @@ impl House {
         Ok(())
     }
 
-    fn spawn_agent(&self, agent_id: &str, program: &[String]) -> Result<Service> {
+    /// Starts an agent that enrols itself where it has no key yet, as agents elsewhere do.
+    async fn spawn_agent(&self, agent_id: &str, program: &[String]) -> Result<Service> {
         let ledger = self.plan.dir.join("agents").join(agent_id);
         std::fs::create_dir_all(&ledger).with_context(|| format!("make {}", ledger.display()))?;
+        let cli = self.plan.programs.path("signalbox");
+        let grpc_url = self.plan.addresses.grpc_url();
+        let enrolment = enrolment::token(&cli, &grpc_url, &self.tokens.admin, agent_id).await?;
         self.plan.service(agent_id, "signalbox-agent", |command| {
             command.args(["run", "--id", agent_id, "--state-dir"]).arg(&ledger).arg("--").args(program);
-            command.env("SIGNALBOX_GRPC_URL", self.plan.addresses.grpc_url());
-            command.env("SIGNALBOX_TOKEN", &self.tokens.agent);
+            command.env("SIGNALBOX_GRPC_URL", grpc_url);
+            command.env("SIGNALBOX_ENROLMENT_TOKEN", enrolment);
         })
     }
 }

@@ -5,13 +5,12 @@ use std::{
     time::Duration,
 };
 
-use secrecy::ExposeSecret as _;
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::Code;
 
 use crate::{
     Error,
@@ -20,7 +19,8 @@ use crate::{
         Handler, Outcome,
         dispatch::{Dispatcher, SharedLedger},
     },
-    config::{Config, ConfigError, WhenSuperseded},
+    config::{Config, WhenSuperseded},
+    credential::{Keyring, KeyringError},
     handle::Handle,
     ledger::Ledger,
     logs::{LogBatcher, log_queue},
@@ -49,7 +49,7 @@ pub enum Connection {
 /// An agent: its ledger, its reports, and where its server is.
 pub struct Agent {
     config: Arc<Config>,
-    authorization: MetadataValue<Ascii>,
+    keyring: Keyring,
     ledger: SharedLedger,
     earlier: Vec<(String, Outcome)>,
     /// Brings reports to the disk, where there is a directory for them.
@@ -69,9 +69,12 @@ impl Agent {
     /// [`Error::Config`] and [`Error::State`].
     pub fn open(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let authorization = authorization(&config)?;
         let state_dir = config.state_dir.as_ref().map(|dir| StateDir::open(dir, &config.agent_id));
         let state_dir = state_dir.transpose()?;
+        let keyring = Keyring::open(&config, state_dir.as_ref()).map_err(|error| match error {
+            KeyringError::Config(error) => Error::from(error),
+            KeyringError::State(error) => Error::from(error),
+        })?;
         let mut ledger = Ledger::open(state_dir.as_ref())?;
         let earlier = ledger.settle_an_earlier_run()?;
         let (spooler, reports) = match &state_dir {
@@ -87,7 +90,7 @@ impl Agent {
         let ledger = Arc::new(Mutex::new(ledger));
         Ok(Self {
             config: Arc::new(config),
-            authorization,
+            keyring,
             ledger,
             earlier,
             spooler,
@@ -114,7 +117,7 @@ impl Agent {
         let (requests, asked) = mpsc::channel(REQUESTS_LEN_MAX);
         let link = Link {
             config: Arc::clone(&self.config),
-            authorization: self.authorization,
+            keyring: self.keyring,
             reports: Arc::clone(&self.reports),
             ledger: Arc::clone(&self.ledger),
             requests,
@@ -124,7 +127,11 @@ impl Agent {
         let stop_work = stop.child_token();
         let stop_sessions = CancellationToken::new();
         let sessions = async {
-            let ended = Sessions { link: &link, connection: &self.connection }.run(&stop_sessions).await;
+            let sessions = Sessions { link: &link, connection: &self.connection };
+            let ended = tokio::select! {
+                ended = sessions.run(&stop_sessions) => ended,
+                never = link.keyring.keep_fresh(&link.config) => match never {},
+            };
             stop_sessions.cancel();
             stop_work.cancel();
             ended
@@ -239,6 +246,10 @@ impl Sessions<'_> {
     /// A refusal ends the agent, or is tried again after the longest wait.
     fn refused(&self, url: &str, status: &tonic::Status, welcomed: bool) -> Result<Duration, Error> {
         let config = &self.link.config;
+        if !welcomed && status.code() == Code::Unauthenticated && self.link.keyring.falls_back() {
+            tracing::warn!(url, "the agent's key is refused, and it enrols anew: {}", status.message());
+            return Ok(Duration::ZERO);
+        }
         if welcomed && config.retry_refusals_once_welcomed {
             tracing::error!(url, code = ?status.code(), "the server refused the agent: {}", status.message());
             return Ok(config.backoff.max);
@@ -250,15 +261,4 @@ impl Sessions<'_> {
             message: status.message().to_owned(),
         })
     }
-}
-
-fn authorization(config: &Config) -> Result<MetadataValue<Ascii>, ConfigError> {
-    let text = format!("Bearer {}", config.token.expose_secret());
-    let mut value = MetadataValue::try_from(text).map_err(|_| ConfigError {
-        field: "token",
-        expected: "printable ASCII characters",
-        given: "others".into(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -6,9 +6,9 @@ mod simulate;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use signalbox_agent::{
-    ClientTlsConfig, Config, ConfigError,
+    ClientTlsConfig, Config, ConfigError, Credential,
     supervisor::{ConfigDelivery, ProgramConfig, RestartPolicy},
 };
 use signalbox_settings::Program;
@@ -22,6 +22,9 @@ Examples:
   signalbox-agent run --id web-1 --label env=prod --restart on-failure -- ./server --port 80
   signalbox-agent run --id job-7 --exit-with-program -- sh -c 'make nightly'
   signalbox-agent run --id web-1 --config-file /etc/web.json --state-dir /var/lib/web -- ./server
+
+An agent that enrols itself, for a key of its own:
+  signalbox-agent run --id web-1 --state-dir /var/lib/web --enrolment-token-file enrolment -- ./server
 
 The address of the server and the token of the role agent come from the environment, or all of it from a file:
   export SIGNALBOX_GRPC_URL=http://127.0.0.1:50051 SIGNALBOX_TOKEN=…
@@ -126,7 +129,11 @@ pub(crate) struct RunArgs {
     tls: ClientTlsConfig,
     /// Token of the role agent. Better given by the environment, for others can see command lines.
     #[arg(long, env = "SIGNALBOX_TOKEN", hide_env_values = true)]
-    token: SecretString,
+    token: Option<SecretString>,
+    /// Token by which the agent enrols itself at its first start, for a key of its own, which it keeps in --state-dir
+    /// and has replaced in time. Once it has its key, the token is not needed any more.
+    #[arg(long, env = "SIGNALBOX_ENROLMENT_TOKEN", hide_env_values = true)]
+    enrolment_token: Option<SecretString>,
     #[command(flatten)]
     pub(crate) telemetry: TelemetryConfig,
     /// The program and its arguments.
@@ -148,6 +155,7 @@ impl RunArgs {
             let given = format!("{} ms", self.metrics_interval.as_millis());
             return Err(ConfigError { field: "metrics-interval", expected: "at least 250ms", given });
         }
+        let credential = self.credential()?;
         let kept_in = self.state_dir.as_ref().map(|dir| dir.join(format!("{}.config.json", self.id)));
         let config_delivery = match self.config_file {
             Some(path) => ConfigDelivery::File(path),
@@ -176,10 +184,36 @@ impl RunArgs {
             state_dir: self.state_dir,
             // A secret that is changed on the server must not take down what agents run.
             retry_refusals_once_welcomed: true,
-            ..Config::new(String::new(), self.token, self.id)
+            credential,
+            ..Config::new(String::new(), SecretString::default(), self.id)
         };
         config.check()?;
         Ok((config, program))
+    }
+}
+
+impl RunArgs {
+    /// A token, else a key of the agent's own, else the certificate of its connection.
+    fn credential(&self) -> Result<Credential, ConfigError> {
+        // An empty variable is as good as none.
+        let given = |token: &Option<SecretString>| {
+            token.clone().filter(|token| !token.expose_secret().trim().is_empty())
+        };
+        let key = self.state_dir.as_ref().map(|dir| dir.join(format!("{}.key.json", self.id)));
+        match (given(&self.token), given(&self.enrolment_token)) {
+            (Some(_), Some(_)) => {
+                let expected = "either a token or an enrolment token";
+                Err(ConfigError { field: "enrolment-token", expected, given: "both".into() })
+            }
+            (Some(token), None) => Ok(Credential::Token(token)),
+            (None, Some(token)) => Ok(Credential::Enrolment(Some(token))),
+            (None, None) if key.is_some_and(|key| key.exists()) => Ok(Credential::Enrolment(None)),
+            (None, None) if self.tls.tls_client_cert.is_some() => Ok(Credential::Certificate),
+            (None, None) => {
+                let expected = "a token, an enrolment token with --state-dir, or a client's certificate";
+                Err(ConfigError { field: "token", expected, given: String::new() })
+            }
+        }
     }
 }
 

@@ -6,7 +6,12 @@ use secrecy::SecretString;
 use signalbox_transport::ClientTlsConfig;
 use tonic::transport::Uri;
 
-use crate::{backoff::BackoffConfig, dialer::Dialer, reports::REPORT_LEN_MAX};
+use crate::{
+    backoff::BackoffConfig,
+    credential::{Credential, no_state_dir},
+    dialer::Dialer,
+    reports::REPORT_LEN_MAX,
+};
 
 const GRPC_URL: &str = "http://host:port or https://host:port";
 const AGENT_ID_LEN_MAX: usize = 128;
@@ -27,8 +32,8 @@ pub struct Config {
     pub tls: ClientTlsConfig,
     /// How connections are made; by TCP when unset.
     pub dialer: Option<Dialer>,
-    /// Token of the role `agent`.
-    pub token: SecretString,
+    /// How it shows who it is.
+    pub credential: Credential,
     /// The agent's id: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`, the first a letter or a digit.
     pub agent_id: String,
     /// A name for people, up to 256 bytes; empty keeps the one that the server knows.
@@ -41,7 +46,8 @@ pub struct Config {
     pub capabilities: Vec<String>,
     /// Version of the agent's software.
     pub software_version: String,
-    /// Directory of what must survive the agent: the ledger of commands and the spool of reports, on disk within
+    /// Directory of what must survive the agent: the ledger of commands, the spool of reports and its own key
+    /// ([`Credential::Enrolment`]), on disk within
     /// about three times [`BufferConfig::bytes_max`] and a few MiB. One process at a time uses it for an agent;
     /// several agents may share it. Without one both are lost with the process: a command that was under way then
     /// is settled as UNKNOWN by the server, and what was not acknowledged is not reported.
@@ -108,7 +114,7 @@ impl Config {
             grpc_urls: vec![grpc_url.into()],
             tls: ClientTlsConfig::default(),
             dialer: None,
-            token,
+            credential: Credential::Token(token),
             agent_id: agent_id.into(),
             name: String::new(),
             template: String::new(),
@@ -144,6 +150,9 @@ impl Config {
         ];
         for (field, text) in texts {
             check_text(field, text, TEXT_LEN_MAX, "at most 256 bytes without control characters")?;
+        }
+        if matches!(self.credential, Credential::Enrolment(_)) && self.state_dir.is_none() {
+            return Err(no_state_dir());
         }
         check_labels(&self.labels)?;
         check_capabilities(&self.capabilities)?;

@@ -13,19 +13,17 @@ use signalbox_proto::v1::{
     connect_response::Message as FromServer,
 };
 use tokio::{
-    sync::{mpsc, mpsc::error::TrySendError},
+    sync::{mpsc, mpsc::error::TrySendError, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Streaming,
-    metadata::{Ascii, MetadataValue},
-};
+use tonic::{Request, Streaming, transport::Channel};
 
 use crate::{
     commands::dispatch::{Request as Asked, SharedLedger},
     config::Config,
+    credential::Keyring,
     reports::{Resume, shared::Reports},
 };
 pub(crate) use ending::Ending;
@@ -45,7 +43,7 @@ const DRAIN_WINDOW_MAX: Duration = Duration::from_secs(600);
 /// What every session of an agent needs.
 pub(crate) struct Link {
     pub(crate) config: Arc<Config>,
-    pub(crate) authorization: MetadataValue<Ascii>,
+    pub(crate) keyring: Keyring,
     pub(crate) reports: Arc<Reports>,
     pub(crate) ledger: SharedLedger,
     pub(crate) requests: mpsc::Sender<Asked>,
@@ -61,6 +59,8 @@ pub(crate) struct Session {
     opened_at: Instant,
     heartbeat_at: Instant,
     drain_at: Option<Instant>,
+    /// Changes when another key than this session's is to be presented.
+    credential: watch::Receiver<u64>,
 }
 
 /// What comes next in a session.
@@ -79,9 +79,10 @@ impl Session {
     /// Opens a session: connects, says hello, and awaits the welcome.
     pub(crate) async fn open(link: &Link, url: &str) -> Result<Self, Ending> {
         let patience = link.config.connect_timeout;
-        let (outbound, mut inbound) = timeout(patience, connect(link, url))
-            .await
-            .map_err(|_| Ending::lost(format!("no answer within {} ms", patience.as_millis())))??;
+        let Connected { outbound, mut inbound, credential } =
+            timeout(patience, connect(link, url))
+                .await
+                .map_err(|_| Ending::lost(format!("no answer within {} ms", patience.as_millis())))??;
         let first = timeout(patience, inbound.message())
             .await
             .map_err(|_| Ending::lost(format!("no welcome within {} ms", patience.as_millis())))?;
@@ -106,14 +107,10 @@ impl Session {
                 return Err(Ending::lost("the numbers of the reports begin again"));
             }
         }
-        Ok(Self::new(outbound, inbound, &welcome))
+        Ok(Self::new(Connected { outbound, inbound, credential }, &welcome))
     }
 
-    fn new(
-        outbound: mpsc::Sender<ConnectRequest>,
-        inbound: Streaming<ConnectResponse>,
-        welcome: &Welcome,
-    ) -> Self {
+    fn new(Connected { outbound, inbound, credential }: Connected, welcome: &Welcome) -> Self {
         let interval = Duration::from_millis(welcome.heartbeat_interval_ms.into());
         let heartbeat_interval = interval.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX);
         let opened_at = Instant::now();
@@ -126,6 +123,7 @@ impl Session {
             opened_at,
             heartbeat_at: opened_at + heartbeat_interval,
             drain_at: None,
+            credential,
         }
     }
 
@@ -163,6 +161,8 @@ impl Session {
             biased;
             () = stop.cancelled() => Turn::Stop,
             () = sleep_until(drain_at), if self.drain_at.is_some() => Turn::Drain,
+            // Reconnecting as for a drain: the new session has what this one still had to tell.
+            Ok(()) = self.credential.changed() => Turn::Drain,
             message = self.inbound.message() => Turn::Received(message),
             permit = self.outbound.reserve(), if can_send => {
                 let Ok(permit) = permit else { return Turn::Closed };
@@ -250,31 +250,44 @@ impl Session {
     }
 }
 
-type Halves = (mpsc::Sender<ConnectRequest>, Streaming<ConnectResponse>);
+/// A stream to the server, which has not welcomed the agent yet.
+struct Connected {
+    outbound: mpsc::Sender<ConnectRequest>,
+    inbound: Streaming<ConnectResponse>,
+    credential: watch::Receiver<u64>,
+}
 
-async fn connect(link: &Link, url: &str) -> Result<Halves, Ending> {
+/// Makes a connection to a server.
+pub(crate) async fn dial(config: &Config, url: &str) -> Result<Channel, Ending> {
     // Read again for each attempt: a certificate may have been renewed since.
     let endpoint =
-        signalbox_transport::endpoint(url, &link.config.tls).map_err(|error| Ending::unreachable(&error))?;
+        signalbox_transport::endpoint(url, &config.tls).map_err(|error| Ending::unreachable(&error))?;
     let endpoint = endpoint
-        .connect_timeout(link.config.connect_timeout)
+        .connect_timeout(config.connect_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    let connected = match &link.config.dialer {
+    let connected = match &config.dialer {
         Some(dialer) => dialer.connect(endpoint).await,
         None => endpoint.connect().await,
     };
-    let channel = connected.map_err(|error| Ending::unreachable(&error))?;
+    connected.map_err(|error| Ending::unreachable(&error))
+}
+
+async fn connect(link: &Link, url: &str) -> Result<Connected, Ending> {
+    let channel = dial(&link.config, url).await?;
+    let (authorization, credential) = link.keyring.present(&link.config, &channel).await?;
     let (outbound, messages) = mpsc::channel(OUTBOUND_LEN_MAX);
     // Sent before the call is made: a server need not answer before it has heard the hello.
     let hello = ConnectRequest { message: Some(ToServer::Hello(hello(link))) };
     outbound.try_send(hello).expect("a new queue has room");
     let mut request = Request::new(ReceiverStream::new(messages));
-    request.metadata_mut().insert("authorization", link.authorization.clone());
+    if let Some(authorization) = authorization {
+        request.metadata_mut().insert("authorization", authorization);
+    }
     let response = AgentServiceClient::new(channel).connect(request).await.map_err(Ending::of)?;
-    Ok((outbound, response.into_inner()))
+    Ok(Connected { outbound, inbound: response.into_inner(), credential })
 }
 
 fn hello(link: &Link) -> Hello {

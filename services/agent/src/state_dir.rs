@@ -1,5 +1,5 @@
-//! The directory of what must survive the agent: the ledger of commands and the spool of reports, for one process at
-//! a time.
+//! The directory of what must survive the agent: the ledger of commands, the spool of reports and the agent's key, for
+//! one process at a time.
 //!
 //! It must know neither what commands nor what reports are.
 
@@ -35,6 +35,15 @@ pub enum StateError {
         path: PathBuf,
         /// The line at fault, from 1.
         line: usize,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file with the agent's key holds something else.
+    #[error("the key in {path} is malformed; move the file away to enrol anew", path = path.display())]
+    MalformedKey {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,

@@ -43,13 +43,8 @@ pub fn token(tenant_id: &str, role: Role) -> String {
 /// Never: the request is well formed.
 #[must_use]
 pub fn token_at(tenant_id: &str, role: Role, at: OffsetDateTime, ttl: Duration) -> String {
-    let request = TokenRequest {
-        subject: format!("{role}-1"),
-        tenant_id: tenant_id.into(),
-        role,
-        ttl,
-        agent_id: None,
-    };
+    let request =
+        TokenRequest { subject: format!("{role}-1"), tenant_id: tenant_id.into(), role, ttl, agent_id: None };
     sign(&request, at)
 }
 

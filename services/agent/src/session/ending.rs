@@ -34,17 +34,28 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    pub(super) fn lost(why: impl Into<String>) -> Self {
+    pub(crate) fn lost(why: impl Into<String>) -> Self {
         Self::Lost { why: why.into(), retry_after: Duration::ZERO }
     }
 
     /// The server cannot be reached.
-    pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::lost(chain(error.to_string(), error))
     }
 
+    /// What happened, for the log.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Stopped | Self::Drained(_) => "the session has ended".into(),
+            Self::Lost { why, .. } => why.clone(),
+            Self::Superseded(status) | Self::Refused(status) => {
+                format!("{:?}: {}", status.code(), status.message())
+            }
+        }
+    }
+
     /// The server's word at the end of a call.
-    pub(super) fn of(status: Status) -> Self {
+    pub(crate) fn of(status: Status) -> Self {
         match status.code() {
             Code::Aborted if status.message().starts_with(NEWER_SESSION) => {
                 Self::Superseded(Box::new(status))

@@ -12,6 +12,7 @@ mod bad_input;
 mod catalog_walk;
 mod commands;
 mod endings;
+mod enrolment;
 mod fences;
 mod forgetting;
 mod hostile_grpc;

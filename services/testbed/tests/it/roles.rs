@@ -15,7 +15,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 /// Calls a method with an empty message. What it answers says whether the caller got as far as the method.
-async fn call(state: &State, path: &'static str, credential: Option<&str>) -> Result<(), Status> {
+pub(crate) async fn call(state: &State, path: &'static str, credential: Option<&str>) -> Result<(), Status> {
     let mut grpc = Grpc::new(state.channel());
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut request = Request::new(());

@@ -7,7 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use signalbox_identity::Role;
 use signalbox_proto::v1;
-use signalbox_testbed::{AgentWire, Client, Edge, State, TENANT, database, hello, soon, token, token_config};
+use signalbox_state::ClientIdentity;
+use signalbox_testbed::{
+    AgentWire, Client, Edge, State, TENANT, agent_token, database, hello, soon, token, token_config,
+};
 use signalbox_transport::{ClientTlsConfig, ServerTlsConfig, endpoint};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tonic::transport::Channel;
@@ -146,6 +149,48 @@ async fn where_clients_are_asked_for_certificates_only_those_with_one_get_in() {
     assert!(AgentWire::open_as(&other, hello("foreign")).await.is_err());
     let with = Client::new(channel(&state, &authority.certified_client()), Role::Agent);
     AgentWire::open_as(&with, hello("certified")).await.unwrap();
+    state.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_is_the_one_that_its_certificate_names() {
+    let authority = Authority::new();
+    let mut tls = authority.server();
+    tls.tls_client_ca = Some(authority.path());
+    let state = State::start_with(&database().await, |config| {
+        (config.tls, config.tls_client_identity) = (tls, ClientIdentity::AgentId);
+    })
+    .await;
+    let code = |opened: Result<AgentWire, tonic::Status>| opened.err().map(|status| status.code());
+    let connect = |client: Client, agent_id: &'static str| async move {
+        code(AgentWire::open_as(&client, hello(agent_id)).await)
+    };
+    let named = |uris: &[&str]| channel(&state, &authority.named_client(uris));
+    let denied = Some(tonic::Code::PermissionDenied);
+
+    let web_1 = named(&["signalbox://acme/agent/web-1"]);
+    let mut bare = v1::agent_service_client::AgentServiceClient::new(web_1.clone());
+    let first = |agent_id: &str| v1::ConnectRequest {
+        message: Some(v1::connect_request::Message::Hello(hello(agent_id))),
+    };
+    let mut own = bare.connect(tokio_stream::iter([first("web-1")])).await.unwrap().into_inner();
+    let welcome = soon("welcome", own.message()).await.unwrap().and_then(|message| message.message);
+    assert!(matches!(welcome, Some(v1::connect_response::Message::Welcome(_))), "{welcome:?}");
+    let mut other = bare.connect(tokio_stream::iter([first("web-2")])).await.unwrap().into_inner();
+    let refused = soon("refusal", other.message()).await.unwrap_err();
+    assert!(refused.message().contains("web-1") && refused.message().contains("web-2"), "{refused}");
+
+    let fleet = |channel| Client::new(channel, Role::Agent);
+    assert_eq!(connect(fleet(web_1.clone()), "web-1").await, None);
+    assert_eq!(connect(fleet(web_1.clone()), "web-2").await, denied, "a fleet's token is bound by it");
+    let bound = Client::with_token(web_1, &agent_token("web-2"));
+    assert_eq!(connect(bound, "web-2").await, denied, "the token and the certificate differ");
+    let foreign = named(&["signalbox://other/agent/web-1"]);
+    assert_eq!(connect(fleet(foreign), "web-1").await, denied, "the tenants differ");
+    assert_eq!(connect(fleet(named(&[])), "web-1").await, denied, "it names no agent");
+    let several = named(&["signalbox://acme/agent/web-1", "signalbox://acme/agent/web-2"]);
+    assert_eq!(connect(fleet(several), "web-1").await, Some(tonic::Code::Unauthenticated));
+    list_agents(&Client::new(named(&[]), Role::Viewer)).await.expect("people need no such name");
     state.stop().await;
 }
 

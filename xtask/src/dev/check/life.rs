@@ -38,7 +38,7 @@ pub(super) async fn drive(house: &mut House, transcript: &Transcript) -> Result<
     let pid_file = house.plan().dir.join("program.pid");
     let mut clients = Clients::connect(house, transcript).await?;
 
-    house.start_agent(AGENT_ID, &program(&pid_file))?;
+    house.start_agent(AGENT_ID, &program(&pid_file)).await?;
     transcript.add(Instant::now(), "check", Way::Done, &format!("the agent {AGENT_ID} is started"));
     clients.see_birth().await?;
     let first = pid_told_in(&pid_file).await?;

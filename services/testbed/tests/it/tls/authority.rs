@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, string::Ia5String};
 use signalbox_transport::{ClientTlsConfig, ServerTlsConfig};
 use tempfile::TempDir;
 
@@ -66,11 +66,29 @@ impl Authority {
     /// Makes a new certificate, over the one that was there; the key goes first, so that a look in between finds
     /// two that do not belong together rather than old ones.
     pub(super) fn certify(&self, whom: &str) {
-        let params = CertificateParams::new(vec![NAME.to_owned()]).expect("the name is good");
+        self.certify_as(whom, &[]);
+    }
+
+    fn certify_as(&self, whom: &str, uris: &[&str]) {
+        let mut params = CertificateParams::new(vec![NAME.to_owned()]).expect("the name is good");
+        for uri in uris {
+            let uri = Ia5String::try_from(*uri).expect("the name is ASCII");
+            params.subject_alt_names.push(SanType::URI(uri));
+        }
         let key = KeyPair::generate().expect("the system has randomness");
         let certificate = params.signed_by(&key, &self.issuer).expect("the parameters are good");
         self.write(&format!("{whom}.key"), &key.serialize_pem());
         self.write(&format!("{whom}.pem"), &certificate.pem());
+    }
+
+    /// The configuration of a client whose certificate of this authority has these names besides.
+    pub(super) fn named_client(&self, uris: &[&str]) -> ClientTlsConfig {
+        self.certify_as("client", uris);
+        ClientTlsConfig {
+            tls_client_cert: Some(self.file("client.pem")),
+            tls_client_key: Some(self.file("client.key")),
+            ..self.client()
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
