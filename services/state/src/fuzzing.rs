@@ -76,12 +76,12 @@ fn bodies(which: usize, data: &[u8]) -> Vec<Body> {
 /// Takes the first report of a run into an empty log.
 fn take(report: v1::Report) {
     let mut view = View::new(0, Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let origin = Origin::agent(AGENT_ID, String::new());
+    let origin = Origin::agent(AGENT_ID, String::new(), false);
     let opened =
         Draft::run(&mut view, &origin, |draft| opening().apply(draft, NOW)).expect("the agent is new");
     let before = view.events.len();
     let report = v1::Report { sequence: 1, ..report };
-    let (accept, origin) = accept(AGENT_ID.into(), opened.session_epoch, RUN, report);
+    let (accept, origin) = accept(AGENT_ID.into(), opened.session_epoch, RUN, report, false);
     accept.needs(&mut Needs::default());
     let accepted = Draft::run(&mut view, &origin, |draft| accept.apply(draft, NOW));
     let Ok(Accepted::Taken(refusals)) = accepted else {
@@ -110,6 +110,7 @@ fn opening() -> Open {
         commands_in_progress: Vec::new(),
         ledger_durable: false,
         replica_id: Uuid::from_u128(1),
+        key_id: None,
     }
 }
 
