@@ -11,6 +11,7 @@ mod audit;
 mod bad_input;
 mod catalog_walk;
 mod commands;
+mod configuration;
 mod endings;
 mod enrolment;
 mod fences;

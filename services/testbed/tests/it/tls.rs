@@ -1,6 +1,6 @@
 //! Encrypted connections from end to end, with certificates of a private authority.
 
-mod authority;
+pub(crate) mod authority;
 mod socket;
 
 use std::{net::SocketAddr, time::Duration};
@@ -62,6 +62,7 @@ async fn an_event_goes_its_whole_way_encrypted() {
     let (state, edge) = house(&authority).await;
     let operator = Client::new(channel(&state, &authority.client()), Role::Operator);
     let mut socket = Socket::open(edge.address, &authority).await.expect("the edge is certified");
+    assert_eq!(socket.encrypted_for.as_deref(), Some("max-age=31536000"));
     socket.subscribe().await;
     operator.events().publish(anomalies(1)).await.unwrap();
     assert!(socket.next_anomaly().await.len() > EVENT_LEN);

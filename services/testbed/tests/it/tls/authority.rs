@@ -9,13 +9,13 @@ use tempfile::TempDir;
 /// The name that servers are certified by.
 pub(super) const NAME: &str = "localhost";
 
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     files: TempDir,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "the authority of a test");
@@ -31,12 +31,12 @@ impl Authority {
     }
 
     /// Where the certificate of the authority itself is.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.file("authority.pem")
     }
 
     /// The configuration of a server.
-    pub(super) fn server(&self) -> ServerTlsConfig {
+    pub(crate) fn server(&self) -> ServerTlsConfig {
         ServerTlsConfig {
             tls_cert: Some(self.file("server.pem")),
             tls_key: Some(self.file("server.key")),

@@ -16,7 +16,11 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use super::authority::{Authority, NAME};
 
-pub(super) struct Socket(WebSocketStream<TlsStream<TcpStream>>);
+pub(super) struct Socket {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+    /// How long browsers are to come encrypted, as the handshake said.
+    pub(super) encrypted_for: Option<String>,
+}
 
 impl Socket {
     /// Connects, and trusts this authority alone.
@@ -33,13 +37,16 @@ impl Socket {
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(edge).await?);
         let stream = soon("TLS handshake", connecting).await?;
         let url = format!("ws://{NAME}/dialects/aisoc/ws?token={}", token(TENANT, Role::Viewer));
-        let (socket, _) = soon("handshake", client_async(url, stream)).await.map_err(io::Error::other)?;
-        Ok(Self(socket))
+        let (socket, answer) =
+            soon("handshake", client_async(url, stream)).await.map_err(io::Error::other)?;
+        let header = answer.headers().get("strict-transport-security");
+        let encrypted_for = header.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Self { socket, encrypted_for })
     }
 
     /// The certificate that the edge has shown.
     pub(super) fn certificate(&self) -> Vec<u8> {
-        self.0.get_ref().get_ref().1.peer_certificates().expect("a server has one")[0].to_vec()
+        self.socket.get_ref().get_ref().1.peer_certificates().expect("a server has one")[0].to_vec()
     }
 
     /// Subscribes to everything, and waits until that is live, which the end of the snapshot tells.
@@ -60,9 +67,9 @@ impl Socket {
 
     /// Whether a ping is answered, and not by the end.
     pub(super) async fn answers_ping(&mut self) -> bool {
-        self.0.send(Message::Ping("there?".into())).await.expect("the connection is there");
+        self.socket.send(Message::Ping("there?".into())).await.expect("the connection is there");
         loop {
-            match soon("pong", self.0.next()).await {
+            match soon("pong", self.socket.next()).await {
                 Some(Ok(Message::Pong(_))) => return true,
                 Some(Ok(Message::Text(_) | Message::Ping(_))) => {}
                 _ => return false,
@@ -71,12 +78,12 @@ impl Socket {
     }
 
     async fn send(&mut self, message: &Value) {
-        self.0.send(Message::text(message.to_string())).await.expect("the connection is there");
+        self.socket.send(Message::text(message.to_string())).await.expect("the connection is there");
     }
 
     async fn next(&mut self) -> Value {
         loop {
-            match soon("message", self.0.next()).await {
+            match soon("message", self.socket.next()).await {
                 Some(Ok(Message::Text(text))) => {
                     return serde_json::from_str(&text).expect("messages are JSON");
                 }
