@@ -85,13 +85,13 @@ impl Place {
 
     /// Everything that is wrong.
     pub(crate) fn problems(&self, flags: &[&str]) -> Vec<String> {
-        let report = self.load(flags).err().expect("something is wrong");
+        let report = self.load(flags).expect_err("something is wrong");
         report.problems().iter().map(ToString::to_string).collect()
     }
 
     /// What a check shows.
     pub(crate) fn shown(&self, flags: &[&str]) -> String {
-        let report = self.load(&[&["--check-config"], flags].concat()).err().expect("a check starts nothing");
+        let report = self.load(&[&["--check-config"], flags].concat()).expect_err("a check starts nothing");
         report.shown().to_owned()
     }
 }
