@@ -27,7 +27,6 @@ use signalbox_proto::v1::{
     resource_service_server::ResourceServiceServer, system_service_server::SystemServiceServer,
     watch_service_server::WatchServiceServer,
 };
-use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tower::Layer as _;
@@ -38,7 +37,7 @@ use crate::{
     log::Appender,
     samples::Board,
     sessions::Registry,
-    store::{self, tenants::Bounds},
+    store::{self, SystemPool, TenantPool, tenants::Bounds},
     watch::Hub,
 };
 use authenticate::Authenticate;
@@ -64,7 +63,10 @@ pub(crate) struct SessionConfig {
 
 /// What the services work with.
 pub(crate) struct Context {
-    pub(crate) pool: PgPool,
+    /// For the rows of the caller's tenant.
+    pub(crate) pool: TenantPool,
+    /// For what edges hold, of all tenants.
+    pub(crate) places: SystemPool,
     pub(crate) appender: Appender,
     pub(crate) hub: Hub,
     pub(crate) board: Board,
@@ -83,7 +85,7 @@ pub(crate) struct Context {
 impl Context {
     /// The bounds of a tenant's log.
     async fn bounds(&self, tenant_id: &str) -> Result<Bounds, Error> {
-        Ok(store::tenants::open(&self.pool, tenant_id).await?)
+        Ok(store::tenants::open(&mut *self.pool.of(tenant_id).await?, tenant_id).await?)
     }
 
     /// The end of the log of the caller's tenant.

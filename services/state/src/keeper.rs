@@ -5,7 +5,6 @@
 use std::time::Duration as StdDuration;
 
 use signalbox_telemetry::now;
-use sqlx::PgPool;
 use time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use crate::{
     bus::Bell,
     domain::{Change, Origin, command, session},
     log::{Appender, Submission},
-    store,
+    store::{self, SystemPool},
     system::Monitor,
     watch::Hub,
 };
@@ -54,7 +53,7 @@ pub(crate) struct KeeperConfig {
 
 /// Does the housework of one replica.
 pub(crate) struct Keeper {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: SystemPool,
     pub(crate) appender: Appender,
     pub(crate) replica_id: Uuid,
     pub(crate) config: KeeperConfig,
@@ -67,7 +66,9 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Prepares what the first calls need.
     pub(crate) async fn prepare(&self) -> Result<(), sqlx::Error> {
-        store::partitions::ensure(&self.pool, now(), PARTITION_DAYS_AHEAD).await?;
+        let mut connection = self.pool.acquire().await?;
+        store::partitions::ensure(&mut connection, now(), PARTITION_DAYS_AHEAD).await?;
+        drop(connection);
         self.renew(true).await
     }
 
@@ -110,14 +111,19 @@ impl Keeper {
                 tracing::warn!(%error, "housekeeping failed; it is tried again in an hour");
             }
         }
-        if let Err(error) = store::replicas::leave(&self.pool, self.replica_id).await {
+        if let Err(error) = self.leave().await {
             tracing::debug!(%error, "the lease was not given back; it ends by itself");
         }
     }
 
+    async fn leave(&self) -> Result<(), sqlx::Error> {
+        store::replicas::leave(&mut *self.pool.acquire().await?, self.replica_id).await
+    }
+
     async fn renew(&self, is_listening: bool) -> Result<(), sqlx::Error> {
         let at = now();
-        store::replicas::renew(&self.pool, self.replica_id, at, at + LEASE, is_listening).await
+        let mut connection = self.pool.acquire().await?;
+        store::replicas::renew(&mut *connection, self.replica_id, at, at + LEASE, is_listening).await
     }
 
     async fn report_health(&self, error: Option<&sqlx::Error>) {
@@ -132,20 +138,22 @@ impl Keeper {
 
     async fn sweep(&self, adopts: bool) -> Result<(), sqlx::Error> {
         let at = now();
+        let mut connection = self.pool.acquire().await?;
         for overdue in
-            store::commands::overdue(&self.pool, at, at - command::SETTLE_GRACE, SWEEP_LEN_MAX).await?
+            store::commands::overdue(&mut *connection, at, at - command::SETTLE_GRACE, SWEEP_LEN_MAX).await?
         {
             let change = command::Expire { command_id: overdue.command_id, agent_id: overdue.agent_id };
             self.settle(overdue.tenant_id, change);
         }
         if adopts {
-            for orphan in store::agents::orphans(&self.pool, self.replica_id, at, SWEEP_LEN_MAX).await? {
+            for orphan in store::agents::orphans(&mut *connection, self.replica_id, at, SWEEP_LEN_MAX).await?
+            {
                 let (agent_id, session_epoch) = (orphan.agent_id, orphan.session_epoch);
                 let change = session::Close { agent_id, session_epoch, reason: "replica_lost" };
                 self.settle(orphan.tenant_id, change);
             }
         }
-        for away in store::agents::away(&self.pool, at - self.config.lost_after, SWEEP_LEN_MAX).await? {
+        for away in store::agents::away(&mut *connection, at - self.config.lost_after, SWEEP_LEN_MAX).await? {
             let change = session::Lose { agent_id: away.agent_id, session_epoch: away.session_epoch };
             self.settle(away.tenant_id, change);
         }
@@ -161,13 +169,14 @@ impl Keeper {
 
     async fn housekeep(&self) -> Result<(), sqlx::Error> {
         let at = now();
-        store::partitions::ensure(&self.pool, at, PARTITION_DAYS_AHEAD).await?;
-        store::idempotency::forget(&self.pool, at - IDEMPOTENCY_KEPT).await?;
-        store::agents::forget_instances(&self.pool, at - INSTANCES_KEPT).await?;
-        store::places::forget(&self.pool).await?;
-        store::api_keys::forget(&self.pool, at - KEYS_KEPT).await?;
-        store::enrolment_tokens::forget(&self.pool, at - KEYS_KEPT).await?;
-        store::replicas::forget(&self.pool, at - INSTANCES_KEPT).await
+        let mut connection = self.pool.acquire().await?;
+        store::partitions::ensure(&mut connection, at, PARTITION_DAYS_AHEAD).await?;
+        store::idempotency::forget(&mut *connection, at - IDEMPOTENCY_KEPT).await?;
+        store::agents::forget_instances(&mut *connection, at - INSTANCES_KEPT).await?;
+        store::places::forget(&mut connection).await?;
+        store::api_keys::forget(&mut *connection, at - KEYS_KEPT).await?;
+        store::enrolment_tokens::forget(&mut *connection, at - KEYS_KEPT).await?;
+        store::replicas::forget(&mut *connection, at - INSTANCES_KEPT).await
     }
 }
 

@@ -14,14 +14,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     bus::Bell,
     domain::{Change, Code, Error, Origin},
-    store::kinds::KindCache,
+    store::{TenantPool, kinds::KindCache},
     system::Monitor,
     watch::Hub,
 };
@@ -93,7 +92,7 @@ impl Appender {
     #[must_use]
     pub(crate) fn start(
         config: &AppenderConfig,
-        pool: &PgPool,
+        pool: &TenantPool,
         hub: &Hub,
         bell: &Bell,
         monitor: &Monitor,

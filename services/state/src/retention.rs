@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use signalbox_telemetry::now;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use time::Date;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     keeper::IDEMPOTENCY_KEPT,
     store::{
-        self,
+        self, SystemPool,
         retention::{Deleted, Limits},
     },
 };
@@ -37,7 +37,7 @@ pub(crate) struct RetentionConfig {
 
 /// Does the retention of one replica.
 pub(crate) struct Retention {
-    pub(crate) pool: PgPool,
+    pub(crate) pool: SystemPool,
     pub(crate) config: RetentionConfig,
 }
 
@@ -66,13 +66,14 @@ impl Retention {
     /// What cannot be read any more is gone only after its log says so, in this order: a reader finds either the
     /// events or the new begin.
     async fn pass(&self) -> Result<(), sqlx::Error> {
-        for due in store::retention::due(&self.pool, self.config.limits, now()).await? {
-            if store::retention::advance(&self.pool, &due).await? {
+        let mut connection = self.pool.acquire().await?;
+        for due in store::retention::due(&mut *connection, self.config.limits, now()).await? {
+            if store::retention::advance(&mut *connection, &due).await? {
                 metrics::counter!("signalbox_retention_advances_total").increment(1);
                 tracing::info!(tenant_id = due.tenant_id, oldest = due.oldest, "a log begins later");
             }
         }
-        let drops = store::partitions::drop_unreadable(&self.pool, now()).await?;
+        let drops = store::partitions::drop_unreadable(&mut connection, now()).await?;
         for (day, events) in drops.dropped {
             metrics::counter!("signalbox_retention_partitions_dropped_total").increment(1);
             count_deleted(events);
@@ -80,21 +81,21 @@ impl Retention {
         }
         metrics::counter!("signalbox_retention_partitions_postponed_total")
             .increment(drops.postponed.len() as u64);
-        self.delete(&drops.postponed).await?;
-        self.forget_commands().await?;
-        let bytes = store::retention::readable_bytes(&self.pool).await?;
+        delete(&mut connection, &drops.postponed).await?;
+        self.forget_commands(&mut connection).await?;
+        let bytes = store::retention::readable_bytes(&mut *connection).await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
         metrics::gauge!("signalbox_log_bytes").set(bytes as f64);
         Ok(())
     }
 
-    async fn forget_commands(&self) -> Result<(), sqlx::Error> {
+    async fn forget_commands(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let at = now();
         let age_s = self.config.limits.age_s;
-        for due in store::commands::forget::due(&self.pool, age_s, at, at - IDEMPOTENCY_KEPT).await? {
+        for due in store::commands::forget::due(&mut *connection, age_s, at, at - IDEMPOTENCY_KEPT).await? {
             let mut forgotten = 0;
             while forgotten < COMMANDS_A_PASS_MAX {
-                let commands = store::commands::forget::some(&self.pool, &due).await?;
+                let commands = store::commands::forget::some(connection, &due).await?;
                 if commands == 0 {
                     break;
                 }
@@ -105,20 +106,20 @@ impl Retention {
         }
         Ok(())
     }
+}
 
-    async fn delete(&self, spared: &[Date]) -> Result<(), sqlx::Error> {
-        let mut segments = 0;
-        while segments < SEGMENTS_A_PASS_MAX {
-            let Deleted { segments: deleted, events } =
-                store::retention::delete(&self.pool, SEGMENTS_AT_ONCE, spared).await?;
-            if deleted == 0 {
-                break;
-            }
-            segments += deleted;
-            count_deleted(events);
+async fn delete(connection: &mut PgConnection, spared: &[Date]) -> Result<(), sqlx::Error> {
+    let mut segments = 0;
+    while segments < SEGMENTS_A_PASS_MAX {
+        let Deleted { segments: deleted, events } =
+            store::retention::delete(connection, SEGMENTS_AT_ONCE, spared).await?;
+        if deleted == 0 {
+            break;
         }
-        Ok(())
+        segments += deleted;
+        count_deleted(events);
     }
+    Ok(())
 }
 
 fn count_deleted(events: u64) {

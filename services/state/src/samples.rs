@@ -11,11 +11,10 @@ use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use signalbox_proto::v1::AgentMetrics;
 use signalbox_telemetry::now;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::{self, metrics::Sample};
+use crate::store::{self, SystemPool, metrics::Sample};
 
 /// How often replicas exchange samples.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -114,7 +113,7 @@ impl Board {
     }
 
     /// Exchanges samples with the other replicas until `shutdown`.
-    pub(crate) async fn run(self, pool: PgPool, replica_id: Uuid, shutdown: CancellationToken) {
+    pub(crate) async fn run(self, pool: SystemPool, replica_id: Uuid, shutdown: CancellationToken) {
         let mut interval = tokio::time::interval(EXCHANGE_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut sent = 0;
@@ -132,17 +131,18 @@ impl Board {
         }
     }
 
-    async fn exchange(&self, pool: &PgPool, replica_id: Uuid, sent: u64) -> Result<u64, sqlx::Error> {
+    async fn exchange(&self, pool: &SystemPool, replica_id: Uuid, sent: u64) -> Result<u64, sqlx::Error> {
         let at = now();
-        if store::replicas::others(pool, replica_id, at).await? == 0 {
+        let mut connection = pool.acquire().await?;
+        if store::replicas::others(&mut *connection, replica_id, at).await? == 0 {
             return Ok(sent);
         }
         let (samples, version) = self.own_since(sent);
         if !samples.is_empty() {
-            store::metrics::put(pool, replica_id, &samples, at).await?;
+            store::metrics::put(&mut *connection, replica_id, &samples, at).await?;
         }
         for Sample { tenant_id, agent_id, sample } in
-            store::metrics::of_others(pool, replica_id, at - OVERLAP).await?
+            store::metrics::of_others(&mut *connection, replica_id, at - OVERLAP).await?
         {
             if let Some(sample) = Stored::read(&agent_id, &sample) {
                 self.insert(&tenant_id, sample, false);

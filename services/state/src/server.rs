@@ -5,6 +5,7 @@ mod patience;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_identity::Keys;
+use signalbox_settings::Profile;
 use signalbox_telemetry::{adopt, metrics_text, record_metrics};
 use signalbox_transport::{Incoming, ServerTls};
 use sqlx::PgPool;
@@ -21,7 +22,7 @@ use crate::{
     retention::Retention,
     samples::Board,
     sessions::Registry,
-    store,
+    store::{self, SystemPool, TenantPool, Wall},
     system::Monitor,
     watch::Hub,
 };
@@ -65,6 +66,11 @@ pub enum Error {
     /// The schema could not be brought up to date.
     #[error("the database schema cannot be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Postgres would not keep tenants apart, which production asks of it.
+    #[error(
+        "the login to Postgres passes the policies between tenants by, and may not work as a role that they bind; log in as an owner of the tables that is neither a superuser nor has BYPASSRLS"
+    )]
+    NoWall,
     /// The first statements failed.
     #[error("the database cannot be prepared")]
     Prepare(#[source] sqlx::Error),
@@ -92,7 +98,7 @@ pub enum Error {
 pub struct Server {
     config: Config,
     keys: Keys,
-    pool: PgPool,
+    pool: SystemPool,
     tls: Option<ServerTls>,
     grpc: TcpListener,
     metrics: TcpListener,
@@ -113,11 +119,16 @@ impl Server {
         }
         let tls = ServerTls::load(&config.tls, &["h2"])?;
         let statement_timeout = Duration::from_secs(config.database_statement_timeout_s);
-        let pool = store::pool(&config.database_url, config.database_connections, statement_timeout)
-            .map_err(Error::DatabaseUrl)?;
+        let first = store::first(&config.database_url).map_err(Error::DatabaseUrl)?;
         let patience = Patience::of_seconds(config.database_wait_s);
-        patience.answered(&pool).await?;
-        patience.until_done(|| async { Ok(store::migrate(&config.database_url).await?) }).await?;
+        patience.answered(&first).await?;
+        let wall = patience.until_done(|| async { Ok(store::prepare(&first).await?) }).await?;
+        first.close().await;
+        if wall == Wall::None && config.profile == Profile::Production {
+            return Err(Error::NoWall);
+        }
+        let pool = store::pool(&config.database_url, config.database_connections, statement_timeout, wall)
+            .map_err(Error::DatabaseUrl)?;
         let grpc = listen(config.listen).await?;
         let metrics = listen(config.metrics_listen).await?;
         Ok(Self { config, keys, pool, tls, grpc, metrics })
@@ -156,9 +167,11 @@ impl Server {
         // The log's writer outlives the streams that write to it.
         let (closing, stopped) = (CancellationToken::new(), CancellationToken::new());
         let (streams, writers) = (TaskTracker::new(), TaskTracker::new());
-        let (hub, bell, board) = (Hub::new(pool.clone(), config.hub()), Bell::default(), Board::default());
+        let (hub, bell, board) =
+            (Hub::new(pool.tenants().clone(), config.hub()), Bell::default(), Board::default());
         let monitor = Monitor::default();
-        let appender = Appender::start(&config.appender(), &pool, &hub, &bell, &monitor, &writers, &stopped);
+        let appender =
+            Appender::start(&config.appender(), pool.tenants(), &hub, &bell, &monitor, &writers, &stopped);
         let (health_reporter, health_service) = tonic_health::server::health_reporter();
         let keeper = Keeper {
             pool: pool.clone(),
@@ -184,13 +197,14 @@ impl Server {
         if let Some(tls) = tls.clone() {
             writers.spawn(tls.reload(stopped.clone()));
         }
-        writers.spawn(serve_metrics(metrics, pool.clone(), stopped.clone()));
+        writers.spawn(serve_metrics(metrics, pool.tenants().clone(), stopped.clone()));
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
         let refusals = Refusals::new(appender.clone());
         writers.spawn(refusals.clone().run(stopped.clone()));
         let authenticator = Authenticator::new(keys, pool.clone(), appender.clone(), config.agents());
         let context = Context {
-            pool: pool.clone(),
+            pool: pool.tenants().clone(),
+            places: pool.clone(),
             appender,
             hub,
             board,
@@ -285,12 +299,12 @@ fn transport(
 }
 
 /// Serves `/metrics` and `/healthz` to those who watch over the service itself.
-async fn serve_metrics(listener: TcpListener, pool: PgPool, shutdown: CancellationToken) {
+async fn serve_metrics(listener: TcpListener, pool: TenantPool, shutdown: CancellationToken) {
     use axum::{Router, http::StatusCode, routing::get};
     let healthz = move || {
         let pool = pool.clone();
         async move {
-            match sqlx::query_scalar!(r#"SELECT 1 AS "one!""#).fetch_one(&pool).await {
+            match pool.of_all(&[]).await {
                 Ok(_) => (StatusCode::OK, "ok\n"),
                 Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached\n"),
             }

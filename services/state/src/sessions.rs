@@ -282,16 +282,21 @@ struct ConnectivityChange {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::postgres::PgPoolOptions;
+    use std::time::Duration;
+
     use uuid::Uuid;
 
     use super::*;
-    use crate::watch::HubConfig;
+    use crate::{
+        store::{self, Wall},
+        watch::HubConfig,
+    };
 
     /// A registry whose database is never asked.
     fn registry() -> Registry {
-        let pool = PgPoolOptions::new().connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
-        let hub = Hub::new(pool, HubConfig::default());
+        let url = "postgres://nobody@127.0.0.1:1/none".to_owned().into();
+        let pool = store::pool(&url, 2, Duration::from_secs(1), Wall::Login).unwrap();
+        let hub = Hub::new(pool.tenants().clone(), HubConfig::default());
         Registry::new(hub, Board::default(), TaskTracker::new(), CancellationToken::new())
     }
 
@@ -326,7 +331,7 @@ mod tests {
         };
         // More than the ring holds, before the follower comes to look.
         assert!(tail.extend((1..=10).map(cancel).collect()));
-        let soon = std::time::Duration::from_secs(5);
+        let soon = Duration::from_secs(5);
         tokio::time::timeout(soon, place.missed()).await.expect("the overrun is noticed");
         assert!(signals.try_recv().is_err());
         // More than wait for a session that does not come to take them.
@@ -355,7 +360,7 @@ mod tests {
             ..v1::Event::default()
         };
         assert!(new.extend(vec![Arc::new(issued)]));
-        let signal = tokio::time::timeout(std::time::Duration::from_secs(5), signals.recv()).await;
+        let signal = tokio::time::timeout(Duration::from_secs(5), signals.recv()).await;
         assert!(matches!(signal, Ok(Some(Signal::Deliver))), "{signal:?}");
     }
 }

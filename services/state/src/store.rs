@@ -17,9 +17,14 @@ pub(crate) mod places;
 pub(crate) mod replicas;
 pub(crate) mod resources;
 pub(crate) mod retention;
+mod scope;
 pub(crate) mod segments;
 pub(crate) mod system;
 pub(crate) mod tenants;
+mod wall;
+
+pub(crate) use scope::{SystemPool, TenantPool, every_tenant};
+pub(crate) use wall::Wall;
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,8 +45,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a caller may try again when the database could not be reached.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Opens a pool of at most `connections_max` connections, on which no statement runs for longer than
-/// `statement_timeout`.
+/// Opens a pool of at most `connections_max` connections, the one that listens among them, on which no statement runs
+/// for longer than `statement_timeout`. What is behind the wall needs [`prepare`] to have answered `wall`.
 ///
 /// # Errors
 ///
@@ -50,38 +55,53 @@ pub(crate) fn pool(
     url: &SecretString,
     connections_max: u32,
     statement_timeout: Duration,
-) -> Result<PgPool, sqlx::Error> {
+    wall: Wall,
+) -> Result<SystemPool, sqlx::Error> {
     let limit: Arc<str> = format!("{}ms", statement_timeout.as_millis()).into();
-    PgPoolOptions::new()
-        .max_connections(connections_max)
+    let pool = PgPoolOptions::new()
+        .max_connections(connections_max.saturating_sub(1).max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let limit = Arc::clone(&limit);
             Box::pin(async move {
-                sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, false)", &*limit)
-                    .fetch_one(connection)
-                    .await
-                    .map(drop)
+                sqlx::query!(
+                    "SELECT set_config('statement_timeout', $1, false) AS statement_timeout, set_config('role', $2, false) AS role",
+                    &*limit,
+                    wall.role(),
+                )
+                .fetch_one(connection)
+                .await
+                .map(drop)
             })
         })
+        .connect_lazy(url.expose_secret())?;
+    Ok(SystemPool::new(pool))
+}
+
+/// Opens what [`prepare`] works on: one connection, since what it does may take longer than any other statement.
+///
+/// # Errors
+///
+/// When the URL is malformed. The database itself is asked at the first use.
+pub(crate) fn first(url: &SecretString) -> Result<PgPool, sqlx::Error> {
+    // A pool of one: a future that borrows a bare connection cannot be spawned.
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| Box::pin(every_tenant(connection)))
         .connect_lazy(url.expose_secret())
 }
 
-/// Brings the schema up to date, on a connection of its own: that may take longer than any other statement.
+/// Brings the schema up to date, and says what keeps tenants apart from now on.
 ///
 /// # Errors
 ///
 /// When the database cannot be reached, or refuses.
-pub(crate) async fn migrate(url: &SecretString) -> Result<(), MigrateError> {
-    // A pool of one: a future that borrows a bare connection cannot be spawned.
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect(url.expose_secret())
-        .await?;
-    MIGRATIONS.run(&pool).await?;
-    pool.close().await;
-    Ok(())
+pub(crate) async fn prepare(first: &PgPool) -> Result<Wall, MigrateError> {
+    MIGRATIONS.run(first).await?;
+    let mut connection = first.acquire().await?;
+    Ok(wall::raise(&mut connection).await?)
 }
 
 /// What a caller is told when a read fails.

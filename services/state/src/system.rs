@@ -9,7 +9,6 @@ use std::{
 
 use signalbox_proto::v1;
 use signalbox_telemetry::now;
-use sqlx::PgPool;
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ use crate::{
         system::{Outcome, Tell},
     },
     log::{Appender, Submission},
-    store,
+    store::{self, SystemPool},
 };
 
 /// How long a round is from the next: what changes meanwhile is counted once.
@@ -57,7 +56,7 @@ impl Monitor {
     }
 
     /// Looks at what was asked for, until `shutdown`.
-    pub(crate) async fn run(self, pool: PgPool, appender: Appender, shutdown: CancellationToken) {
+    pub(crate) async fn run(self, pool: SystemPool, appender: Appender, shutdown: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -77,15 +76,16 @@ impl Monitor {
         }
     }
 
-    async fn doubt(&self, pool: &PgPool) {
-        match store::system::doubtful(pool).await {
+    async fn doubt(&self, pool: &SystemPool) {
+        let doubtful = async { store::system::doubtful(&mut *pool.acquire().await?).await };
+        match doubtful.await {
             Ok(tenant_ids) => self.ask(tenant_ids),
             Err(error) => tracing::debug!(%error, "the systems cannot be swept; the next sweep tries again"),
         }
     }
 
     /// What could not be settled is asked for again, for the next round.
-    async fn round(&self, pool: &PgPool, appender: &Appender) {
+    async fn round(&self, pool: &SystemPool, appender: &Appender) {
         let asked: Vec<_> = std::mem::take(&mut *self.asked()).into_iter().collect();
         for tenant_ids in asked.chunks(TENANTS_AT_ONCE) {
             if let Err(error) = self.tell(pool, appender, tenant_ids).await {
@@ -98,11 +98,13 @@ impl Monitor {
     /// Counted without a lock first: most of what agents do changes no system.
     async fn tell(
         &self,
-        pool: &PgPool,
+        pool: &SystemPool,
         appender: &Appender,
         tenant_ids: &[String],
     ) -> Result<(), sqlx::Error> {
-        let systems = store::system::count(pool, tenant_ids, now()).await?;
+        let mut connection = pool.tenants().of_all(tenant_ids).await?;
+        let systems = store::system::count(&mut *connection, tenant_ids, now()).await?;
+        drop(connection);
         let news =
             systems.into_iter().filter(|(_, system)| system.has_news()).map(|(tenant_id, _)| tenant_id);
         let told = futures::future::join_all(news.map(|tenant_id| async {

@@ -12,11 +12,13 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use signalbox_proto::v1;
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Error, store};
+use crate::{
+    domain::Error,
+    store::{self, TenantPool},
+};
 pub(crate) use tail::{Slice, Tail, weight};
 
 /// How logs are kept in memory.
@@ -46,7 +48,7 @@ pub(crate) struct Hub {
 }
 
 struct Inner {
-    pool: PgPool,
+    pool: TenantPool,
     config: HubConfig,
     tails: Mutex<HashMap<String, Arc<Tail>>>,
     gap_seen: Notify,
@@ -55,7 +57,7 @@ struct Inner {
 impl Hub {
     /// A hub that follows nothing yet.
     #[must_use]
-    pub(crate) fn new(pool: PgPool, config: HubConfig) -> Self {
+    pub(crate) fn new(pool: TenantPool, config: HubConfig) -> Self {
         let inner = Inner { pool, config, tails: Mutex::default(), gap_seen: Notify::new() };
         Self { inner: Arc::new(inner) }
     }
@@ -69,7 +71,7 @@ impl Hub {
         if let Some(tail) = self.known(tenant_id) {
             return Ok(tail);
         }
-        let bounds = store::tenants::open(&self.inner.pool, tenant_id).await?;
+        let bounds = store::tenants::open(&mut *self.inner.pool.of(tenant_id).await?, tenant_id).await?;
         let mut tails = self.inner.tails.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = tails
             .entry(tenant_id.to_owned())
@@ -125,7 +127,11 @@ impl Hub {
         if tenant_ids.is_empty() {
             return;
         }
-        match store::tenants::all_bounds(&self.inner.pool, &tenant_ids).await {
+        let found = async {
+            let mut connection = self.inner.pool.of_all(&tenant_ids).await?;
+            store::tenants::all_bounds(&mut *connection, &tenant_ids).await
+        };
+        match found.await {
             Ok(found) => found.into_iter().for_each(|(tenant_id, bounds)| self.observe(&tenant_id, bounds)),
             Err(error) => tracing::debug!(%error, "the heads cannot be read; the next poll tries again"),
         }

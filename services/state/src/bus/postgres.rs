@@ -3,11 +3,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sqlx::{PgPool, postgres::PgListener};
 use tokio_util::sync::CancellationToken;
 
 use super::Bell;
-use crate::watch::Hub;
+use crate::{store::SystemPool, watch::Hub};
 
 /// The channel's name in Postgres.
 const CHANNEL: &str = "signalbox";
@@ -17,7 +16,7 @@ const PAYLOAD_LEN_MAX: usize = 7000;
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 /// Sends this replica's hints and takes those of the others, until `shutdown`.
-pub(crate) async fn run(pool: PgPool, hub: Hub, bell: Bell, shutdown: CancellationToken) {
+pub(crate) async fn run(pool: SystemPool, hub: Hub, bell: Bell, shutdown: CancellationToken) {
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = send(&pool, &bell) => {}
@@ -25,12 +24,15 @@ pub(crate) async fn run(pool: PgPool, hub: Hub, bell: Bell, shutdown: Cancellati
     }
 }
 
-async fn send(pool: &PgPool, bell: &Bell) {
+async fn send(pool: &SystemPool, bell: &Bell) {
     loop {
         let heads = bell.take().await;
         for payload in payloads(&heads) {
-            let sent = sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, payload).execute(pool).await;
-            if let Err(error) = sent {
+            let sent = async {
+                let mut connection = pool.tenants().of_all(&[]).await?;
+                sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, payload).execute(&mut *connection).await
+            };
+            if let Err(error) = sent.await {
                 // The others poll.
                 tracing::debug!(%error, "a hint was not sent");
             }
@@ -38,7 +40,7 @@ async fn send(pool: &PgPool, bell: &Bell) {
     }
 }
 
-async fn receive(pool: &PgPool, hub: &Hub, bell: &Bell) {
+async fn receive(pool: &SystemPool, hub: &Hub, bell: &Bell) {
     loop {
         if let Err(error) = listen(pool, hub, bell).await {
             bell.set_listening(false);
@@ -48,8 +50,8 @@ async fn receive(pool: &PgPool, hub: &Hub, bell: &Bell) {
     }
 }
 
-async fn listen(pool: &PgPool, hub: &Hub, bell: &Bell) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+async fn listen(pool: &SystemPool, hub: &Hub, bell: &Bell) -> Result<(), sqlx::Error> {
+    let mut listener = pool.listener().await?;
     listener.listen(CHANNEL).await?;
     bell.set_listening(true);
     loop {

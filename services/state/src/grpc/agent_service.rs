@@ -1,6 +1,6 @@
 //! `AgentService`: agents and their sessions.
 
-use std::{pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
 use futures::Stream;
 use sha2::{Digest as _, Sha256};
@@ -79,9 +79,8 @@ impl AgentService for Service {
         // Read before the page: events after the cursor may be in the page already, but none is missed.
         let cursor = Some(self.0.cursor(&caller).await?);
         let tenant_id = caller.tenant("")?;
-        let mut agents = store::agents::list(&self.0.pool, &tenant_id, &asked.page_token, &labels, limit + 1)
-            .await
-            .map_err(Error::from)?;
+        let mut agents =
+            self.list(&tenant_id, &asked.page_token, &labels, limit + 1).await.map_err(Error::from)?;
         let mut next_page_token = String::new();
         if agents.len() > limit as usize {
             agents.truncate(limit as usize);
@@ -122,8 +121,21 @@ impl AgentService for Service {
 }
 
 impl Service {
+    async fn list(
+        &self,
+        tenant_id: &str,
+        after: &str,
+        labels: &BTreeMap<String, String>,
+        limit: u32,
+    ) -> Result<Vec<domain::Agent>, sqlx::Error> {
+        let mut connection = self.0.pool.of(tenant_id).await?;
+        store::agents::list(&mut *connection, tenant_id, after, labels, limit).await
+    }
+
     async fn find(&self, caller: &Caller, agent_id: &str) -> Result<Option<v1::Agent>, Error> {
-        let found = store::agents::load(&self.0.pool, &[caller.tenant("")?], &[agent_id.to_owned()]).await?;
+        let tenant_id = caller.tenant("")?;
+        let mut connection = self.0.pool.of(&tenant_id).await?;
+        let found = store::agents::load(&mut *connection, &[tenant_id], &[agent_id.to_owned()]).await?;
         Ok(found.into_iter().next().map(|(_, agent)| convert::agent(agent)))
     }
 }

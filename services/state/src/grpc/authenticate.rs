@@ -18,7 +18,6 @@ use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, Rule, rule_of};
 use signalbox_telemetry::now;
 use signalbox_transport::Peer;
-use sqlx::PgPool;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
@@ -26,6 +25,7 @@ use super::{Refusals, caller::traceparent, calls};
 use crate::{
     domain::{Code, Error, audit::Call},
     log::Appender,
+    store::SystemPool,
 };
 use api_keys::ApiKeys;
 use certificate::AgentName;
@@ -59,7 +59,7 @@ struct Admitted {
 }
 
 impl Authenticator {
-    pub(crate) fn new(keys: Keys, pool: PgPool, appender: Appender, agents: AgentPolicy) -> Self {
+    pub(crate) fn new(keys: Keys, pool: SystemPool, appender: Appender, agents: AgentPolicy) -> Self {
         let enrolments = Enrolments::new(pool.clone());
         Self { keys, api_keys: ApiKeys::new(pool, appender), enrolments, agents }
     }

@@ -94,7 +94,8 @@ impl CatalogService for Service {
 impl Service {
     /// The tenant's own kinds.
     async fn own(&self, caller: &Caller) -> Result<Vec<(String, u64, kind::Definition)>, Error> {
-        let kinds = store::kinds::list(&self.0.pool, &caller.tenant("")?).await?;
+        let tenant_id = caller.tenant("")?;
+        let kinds = store::kinds::list(&mut *self.0.pool.of(&tenant_id).await?, &tenant_id).await?;
         // A kind that has become a built-in one since is that.
         Ok(kinds.into_iter().filter(|(name, ..)| !catalog::is_reserved(name)).collect())
     }

@@ -70,9 +70,7 @@ impl CommandService for Service {
         let cursor = Some(self.0.cursor(&caller).await?);
         let tenant_id = caller.tenant("")?;
         let mut listed =
-            store::commands::list::page(&self.0.pool, &tenant_id, before, &asked.agent_id, limit + 1)
-                .await
-                .map_err(Error::from)?;
+            self.list(&tenant_id, before, &asked.agent_id, limit + 1).await.map_err(Error::from)?;
         let mut next_page_token = String::new();
         let len = fitting(&listed).min(limit as usize);
         if listed.len() > len {
@@ -124,12 +122,25 @@ impl Service {
             return Err(Error::invalid("selector", "selector: expected at least one key=value term"));
         }
         let limit = u32::try_from(command::TARGETS_MAX).unwrap_or(u32::MAX).saturating_add(1);
-        let found = store::agents::list(&self.0.pool, &caller.tenant("")?, "", &labels, limit).await?;
+        let tenant_id = caller.tenant("")?;
+        let mut connection = self.0.pool.of(&tenant_id).await?;
+        let found = store::agents::list(&mut *connection, &tenant_id, "", &labels, limit).await?;
         if found.is_empty() {
             let message = format!("selector: no agent has the labels {selector}");
             return Err(Error { code: domain::Code::NotFound, ..Error::invalid("selector", message) });
         }
         Ok(found.into_iter().map(|agent| agent.agent_id).collect())
+    }
+
+    async fn list(
+        &self,
+        tenant_id: &str,
+        before: Uuid,
+        agent_id: &str,
+        limit: u32,
+    ) -> Result<Vec<Listed>, sqlx::Error> {
+        let mut connection = self.0.pool.of(tenant_id).await?;
+        store::commands::list::page(&mut *connection, tenant_id, before, agent_id, limit).await
     }
 
     async fn read(&self, caller: &Caller, command_id: Uuid) -> Result<v1::Command, Error> {
@@ -139,9 +150,10 @@ impl Service {
 
     async fn read_all(&self, tenant_id: &str, ids: &[Uuid]) -> Result<Vec<v1::Command>, Error> {
         let tenants = vec![tenant_id.to_owned(); ids.len()];
-        let commands = store::commands::load(&self.0.pool, &tenants, ids).await?;
+        let mut connection = self.0.pool.of(tenant_id).await?;
+        let commands = store::commands::load(&mut *connection, &tenants, ids).await?;
         let mut executions: HashMap<_, Vec<_>> = HashMap::new();
-        for shown in store::commands::list::executions(&self.0.pool, tenant_id, ids).await? {
+        for shown in store::commands::list::executions(&mut *connection, tenant_id, ids).await? {
             executions.entry(shown.command_id).or_default().push(shown);
         }
         let whole = |(_, command): (String, domain::Command)| {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::v1::{self, place_service_server::PlaceService};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{Context, caller::Caller, convert};
 use crate::{
@@ -41,7 +42,7 @@ impl PlaceService for Service {
         let sequence = i64::try_from(asked.sequence)
             .map_err(|_| Error::invalid("sequence", format!("sequence: expected at most {}", i64::MAX)))?;
         let wish = Wish { held, held_max: i64::from(asked.max), sequence };
-        let outcome = places::hold(&self.0.pool, edge_id, &holder, wish).await;
+        let outcome = self.hold(edge_id, &holder, wish).await;
         let (granted, total) = match outcome.map_err(Error::from)? {
             Held::Granted(total) => (true, total),
             Held::Refused(total) => (false, total),
@@ -67,8 +68,7 @@ impl PlaceService for Service {
             return Err(Error::invalid("ttl_ms", message).into());
         }
         let ttl = Duration::from_millis(u64::from(asked.ttl_ms));
-        let known = places::renew(&self.0.pool, edge_id, ttl).await.map_err(Error::from)?;
-        let shared = places::shared(&self.0.pool, edge_id).await.map_err(Error::from)?;
+        let (known, shared) = self.renew(edge_id, ttl).await.map_err(Error::from)?;
         let total = |(holder, total): (Holder, i64)| v1::HolderTotal {
             tenant_id: holder.tenant_id,
             scope: holder.scope,
@@ -83,8 +83,25 @@ impl PlaceService for Service {
         request: Request<v1::ReleasePlacesRequest>,
     ) -> Result<Response<v1::ReleasePlacesResponse>, Status> {
         let edge_id = convert::uuid("edge_id", &request.into_inner().edge_id)?;
-        places::release(&self.0.pool, edge_id).await.map_err(Error::from)?;
+        self.release(edge_id).await.map_err(Error::from)?;
         Ok(Response::new(v1::ReleasePlacesResponse {}))
+    }
+}
+
+impl Service {
+    async fn hold(&self, edge_id: Uuid, holder: &Holder, wish: Wish) -> Result<Held, sqlx::Error> {
+        let mut connection = self.0.pool.of(&holder.tenant_id).await?;
+        places::hold(&mut connection, edge_id, holder, wish).await
+    }
+
+    async fn renew(&self, edge_id: Uuid, ttl: Duration) -> Result<(bool, Vec<(Holder, i64)>), sqlx::Error> {
+        let mut connection = self.0.places.acquire().await?;
+        let known = places::renew(&mut connection, edge_id, ttl).await?;
+        Ok((known, places::shared(&mut *connection, edge_id).await?))
+    }
+
+    async fn release(&self, edge_id: Uuid) -> Result<(), sqlx::Error> {
+        places::release(&mut *self.0.places.acquire().await?, edge_id).await
     }
 }
 

@@ -296,7 +296,9 @@ impl<'run> Session<'run> {
     /// Sends the desired configuration, unless the agent has it or was sent it on this session.
     async fn send_config(&mut self) -> Result<(), Error> {
         let (tenants, agents) = ([self.tenant_id.clone()], [self.agent_id.clone()]);
-        let found = store::agents::load(&self.context.pool, &tenants, &agents).await?;
+        let mut connection = self.context.pool.of(&self.tenant_id).await?;
+        let found = store::agents::load(&mut *connection, &tenants, &agents).await?;
+        drop(connection);
         let Some(config) = found.into_iter().find_map(|(_, agent)| agent.config) else { return Ok(()) };
         let is_settled = matches!(config.status, v1::ConfigStatus::Applied | v1::ConfigStatus::Failed);
         if is_settled || config.generation <= self.config_generation {

@@ -28,12 +28,12 @@ pub(super) struct Snapshot {
 impl Context {
     /// The state of a tenant as it is now.
     pub(super) async fn snapshot(&self, tenant_id: &str) -> Result<Snapshot, Error> {
-        let mut transaction = self.pool.begin_with(BEGIN).await?;
+        let mut transaction = self.pool.begin_with(tenant_id, BEGIN).await?;
         let mut bounds = store::tenants::bounds(&mut *transaction, tenant_id).await?;
         if bounds.is_none() {
             // A log begins with the first who asks, and is not yet there at the moment that was looked at.
-            store::tenants::open(&self.pool, tenant_id).await?;
-            transaction = self.pool.begin_with(BEGIN).await?;
+            store::tenants::open(&mut *self.pool.of(tenant_id).await?, tenant_id).await?;
+            transaction = self.pool.begin_with(tenant_id, BEGIN).await?;
             bounds = store::tenants::bounds(&mut *transaction, tenant_id).await?;
         }
         let bounds = bounds.ok_or(sqlx::Error::RowNotFound)?;

@@ -40,7 +40,7 @@ impl Service {
         let tenant_id = caller.tenant("")?;
         // Read before the status: events after the cursor may be in it already, but none is missed.
         let cursor = Some(self.0.cursor(caller).await?);
-        let mut connection = self.0.pool.acquire().await?;
+        let mut connection = self.0.pool.of(&tenant_id).await?;
         let mut systems =
             store::system::load(&mut connection, std::slice::from_ref(&tenant_id), now()).await?;
         let system = systems.remove(&tenant_id).unwrap_or_default();

@@ -71,9 +71,11 @@ impl WatchService for Service {
                 .map_err(|reason| status::out_of_range(reason, &oldest(bounds).to_string()))?,
             None => oldest(bounds).revision,
         };
-        let mut events = store::events::read_whole(&self.0.pool, &tenant_id, after, limit, since)
-            .await
-            .map_err(Error::from)?;
+        let read = async {
+            let mut connection = self.0.pool.of(&tenant_id).await?;
+            store::events::read_whole(&mut connection, &tenant_id, after, limit, since).await
+        };
+        let mut events = read.await.map_err(Error::from)?;
         events.truncate(pump::fitting(events.iter()));
         let follows = events.first().map_or(after >= bounds.head, |event| event.revision == after + 1);
         if !follows {

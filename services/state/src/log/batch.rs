@@ -11,7 +11,7 @@ use std::{
 
 use signalbox_proto::v1;
 use signalbox_telemetry::now;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +20,14 @@ use super::{Idempotency, job::Job};
 use crate::{
     bus::Bell,
     domain::{Code, Error, Needs, View, event::whole_micros},
-    store::{self, idempotency::Answer, kinds::KindCache},
+    store::{self, TenantPool, idempotency::Answer, kinds::KindCache},
     system::Monitor,
     watch::Hub,
 };
 
 /// What one lane works with.
 pub(super) struct Lane {
-    pub(super) pool: PgPool,
+    pub(super) pool: TenantPool,
     pub(super) hub: Hub,
     pub(super) bell: Bell,
     pub(super) kinds: KindCache,
@@ -107,12 +107,13 @@ impl Lane {
     }
 
     async fn write(&self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Appended>, Failure> {
-        let mut transaction = self.pool.begin().await?;
         let mut wanted: BTreeMap<String, Needs> = BTreeMap::new();
         for job in jobs.iter() {
             job.needs(wanted.entry(job.tenant_id().to_owned()).or_default());
         }
         let tenant_ids: Vec<_> = wanted.keys().cloned().collect();
+        let mut connection = self.pool.of_all(&tenant_ids).await?;
+        let mut transaction = connection.begin().await?;
         let bounds = store::tenants::lock(&mut transaction, &tenant_ids).await?;
         // Read under the locks, so that the times of a log never run backwards by more than the clocks differ.
         let committed_at = whole_micros(now());

@@ -41,9 +41,9 @@ impl Patience {
     }
 
     /// Does what the database is needed for, again and again while it goes away.
-    pub(super) async fn until_done<F>(&self, step: impl Fn() -> F) -> Result<(), Error>
+    pub(super) async fn until_done<T, F>(&self, step: impl Fn() -> F) -> Result<T, Error>
     where
-        F: Future<Output = Result<(), Error>>,
+        F: Future<Output = Result<T, Error>>,
     {
         loop {
             let source = match step().await {

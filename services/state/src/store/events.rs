@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use signalbox_proto::{timestamp, v1};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::{signed, unsigned};
@@ -100,16 +100,16 @@ pub(crate) async fn read(
 
 /// As [`read`], and the rest of the last change, however long that is.
 pub(crate) async fn read_whole(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant_id: &str,
     after: u64,
     limit: u32,
     since: OffsetDateTime,
 ) -> Result<Vec<v1::Event>, sqlx::Error> {
-    let mut events = read(pool, tenant_id, after, limit, since).await?;
+    let mut events = read(&mut *connection, tenant_id, after, limit, since).await?;
     if let Some(last) = events.last().filter(|last| last.change_end > last.revision) {
         let missing = u32::try_from(last.change_end - last.revision).unwrap_or(u32::MAX);
-        let rest = read(pool, tenant_id, last.revision, missing, since).await?;
+        let rest = read(&mut *connection, tenant_id, last.revision, missing, since).await?;
         events.extend(rest);
     }
     Ok(events)

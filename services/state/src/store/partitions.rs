@@ -2,7 +2,7 @@
 
 use std::time::Duration as StdDuration;
 
-use sqlx::{Executor as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
 use time::{Date, Duration, OffsetDateTime, macros::format_description};
 
 use super::retention::day_bounds;
@@ -20,11 +20,15 @@ const DAYS_IN_USE: Duration = Duration::days(2);
 
 /// Makes sure that the partitions of today and of the next days exist, but for days of which a replica whose clock
 /// was ahead has written something: those stay in the default partition.
-pub(crate) async fn ensure(pool: &PgPool, now: OffsetDateTime, days_ahead: u16) -> Result<(), sqlx::Error> {
+pub(crate) async fn ensure(
+    connection: &mut PgConnection,
+    now: OffsetDateTime,
+    days_ahead: u16,
+) -> Result<(), sqlx::Error> {
     let today = utc_day(now);
     for day in 0..=i64::from(days_ahead) {
         let day = today + Duration::days(day);
-        match create(pool, day).await {
+        match create(connection, day).await {
             Err(error) if has_code(&error, CHECK_VIOLATION) => {
                 tracing::warn!(%day, "the day has events already and gets no partition of its own");
             }
@@ -34,20 +38,29 @@ pub(crate) async fn ensure(pool: &PgPool, now: OffsetDateTime, days_ahead: u16) 
     Ok(())
 }
 
-async fn create(pool: &PgPool, day: Date) -> Result<(), sqlx::Error> {
+async fn create(connection: &mut PgConnection, day: Date) -> Result<(), sqlx::Error> {
     let next = day + Duration::days(1);
     let name = name(day);
     let statement = format!(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF events FOR VALUES FROM ('{day} 00:00:00Z') TO ('{next} 00:00:00Z')"
     );
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin_as_owner(connection).await?;
     // Keeps two replicas from creating the same partition at once, which `IF NOT EXISTS` alone does not.
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('signalbox.partitions'))")
         .execute(&mut *transaction)
         .await?;
     wait_at_most(&mut transaction, CREATE_WAIT).await?;
     transaction.execute(sqlx::AssertSqlSafe(statement)).await?;
+    // What its parent is behind holds for those who go through the parent.
+    sqlx::query!("SELECT signalbox_wall($1::text::regclass)", name).execute(&mut *transaction).await?;
     transaction.commit().await
+}
+
+/// The tables belong to whoever logged in, which need not be who the service works as.
+async fn begin_as_owner(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute("SET LOCAL ROLE NONE").await?;
+    Ok(transaction)
 }
 
 /// What became of the partitions that no log needs any more.
@@ -60,16 +73,19 @@ pub(crate) struct Drops {
 }
 
 /// Drops the partitions of past days in which no log has anything that can be read.
-pub(crate) async fn drop_unreadable(pool: &PgPool, now: OffsetDateTime) -> Result<Drops, sqlx::Error> {
+pub(crate) async fn drop_unreadable(
+    connection: &mut PgConnection,
+    now: OffsetDateTime,
+) -> Result<Drops, sqlx::Error> {
     let in_use = utc_day(now) - DAYS_IN_USE;
     let mut drops = Drops::default();
-    for day in days(pool).await?.into_iter().filter(|day| *day < in_use) {
+    for day in days(&mut *connection).await?.into_iter().filter(|day| *day < in_use) {
         // Asked without locks first: most days are kept.
-        if is_readable(&mut *pool.acquire().await?, day).await? {
+        if is_readable(connection, day).await? {
             continue;
         }
-        match drop_one(pool, day).await {
-            Ok(true) => drops.dropped.push((day, forget_segments(pool, day).await?)),
+        match drop_one(connection, day).await {
+            Ok(true) => drops.dropped.push((day, forget_segments(connection, day).await?)),
             Ok(false) => drops.postponed.push(day),
             Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {
                 tracing::debug!(%day, "the partition is in use; it is dropped another time");
@@ -82,8 +98,8 @@ pub(crate) async fn drop_unreadable(pool: &PgPool, now: OffsetDateTime) -> Resul
 }
 
 /// Answers whether the partition is gone by this.
-async fn drop_one(pool: &PgPool, day: Date) -> Result<bool, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+async fn drop_one(connection: &mut PgConnection, day: Date) -> Result<bool, sqlx::Error> {
+    let mut transaction = begin_as_owner(connection).await?;
     let free = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.partitions')) AS "free!""#
     )
@@ -137,13 +153,13 @@ async fn is_readable(connection: &mut PgConnection, day: Date) -> Result<bool, s
 }
 
 /// Forgets what was counted of a day that is gone. Answers how many events that were.
-async fn forget_segments(pool: &PgPool, day: Date) -> Result<u64, sqlx::Error> {
+async fn forget_segments(connection: &mut PgConnection, day: Date) -> Result<u64, sqlx::Error> {
     let events = sqlx::query_scalar!(
         r#"WITH gone AS (DELETE FROM log_segments WHERE day = $1 RETURNING events)
            SELECT COALESCE(sum(events), 0)::bigint AS "events!" FROM gone"#,
         day,
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await?;
     super::unsigned(events)
 }

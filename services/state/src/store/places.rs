@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 /// How long a call may be on its way. Edges give up on one after a second, and the database on its statements.
@@ -44,14 +44,14 @@ pub(crate) enum Held {
 
 /// Sets how many places an edge holds. Two edges that want the last place take their turns.
 pub(crate) async fn hold(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     edge_id: Uuid,
     holder: &Holder,
     wish: Wish,
 ) -> Result<Held, sqlx::Error> {
     let Holder { tenant_id, scope, subject } = holder;
     let Wish { held, held_max, sequence } = wish;
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('signalbox.places' || $1 || E'\\n' || $2 || E'\\n' || $3, 0))",
         tenant_id,
@@ -105,9 +105,13 @@ pub(crate) async fn hold(
 
 /// Gives an edge a lease, and says whether it had one that has not run out. The places of a lease that has are
 /// given back.
-pub(crate) async fn renew(pool: &PgPool, edge_id: Uuid, ttl: Duration) -> Result<bool, sqlx::Error> {
+pub(crate) async fn renew(
+    connection: &mut PgConnection,
+    edge_id: Uuid,
+    ttl: Duration,
+) -> Result<bool, sqlx::Error> {
     let ttl_s = ttl.as_secs_f64();
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     let renewed = sqlx::query!(
         "UPDATE edges SET expires_at = now() + make_interval(secs => $2) WHERE edge_id = $1 AND expires_at > now()",
         edge_id,
@@ -132,7 +136,10 @@ pub(crate) async fn renew(pool: &PgPool, edge_id: Uuid, ttl: Duration) -> Result
 }
 
 /// The totals of those holders of an edge who hold places at others as well.
-pub(crate) async fn shared(pool: &PgPool, edge_id: Uuid) -> Result<Vec<(Holder, i64)>, sqlx::Error> {
+pub(crate) async fn shared(
+    executor: impl PgExecutor<'_>,
+    edge_id: Uuid,
+) -> Result<Vec<(Holder, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT tenant_id, scope, subject, sum(held)::bigint AS "total!"
            FROM edge_places JOIN edges USING (edge_id)
@@ -146,7 +153,7 @@ pub(crate) async fn shared(pool: &PgPool, edge_id: Uuid) -> Result<Vec<(Holder, 
         edge_id,
         TOTALS_MAX,
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     let total = |row: Row| (Holder { tenant_id: row.0, scope: row.1, subject: row.2 }, row.3);
     Ok(rows.into_iter().map(|row| total((row.tenant_id, row.scope, row.subject, row.total))).collect())
@@ -161,14 +168,14 @@ pub(crate) async fn release(executor: impl PgExecutor<'_>, edge_id: Uuid) -> Res
 }
 
 /// Gives back the places of edges that were not heard of, and forgets who holds nothing.
-pub(crate) async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM edges WHERE expires_at < now()").execute(pool).await?;
+pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM edges WHERE expires_at < now()").execute(&mut *connection).await?;
     let late_s = CALL_LATE_MAX.as_secs_f64();
     sqlx::query!(
         "DELETE FROM edge_places WHERE held = 0 AND told_at < now() - make_interval(secs => $1)",
         late_s,
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Where logs begin, and the events before that.
 
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use time::{Date, OffsetDateTime};
 
 use super::{signed, unsigned};
@@ -96,11 +96,11 @@ pub(crate) struct Deleted {
 /// first, so that what is left has no hole. Nothing when another replica is at it. Days whose partition is about to
 /// go as a whole are spared the work.
 pub(crate) async fn delete(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     segments_max: i64,
     spared: &[Date],
 ) -> Result<Deleted, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     let free = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.retention')) AS "free!""#
     )

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::unsigned;
@@ -85,12 +85,12 @@ pub(crate) async fn renew_epochs(executor: impl PgExecutor<'_>) -> Result<u64, s
 }
 
 /// The bounds of a tenant's log, which begins with the first who asks.
-pub(crate) async fn open(pool: &PgPool, tenant_id: &str) -> Result<Bounds, sqlx::Error> {
-    if let Some(bounds) = bounds(pool, tenant_id).await? {
+pub(crate) async fn open(connection: &mut PgConnection, tenant_id: &str) -> Result<Bounds, sqlx::Error> {
+    if let Some(bounds) = bounds(&mut *connection, tenant_id).await? {
         return Ok(bounds);
     }
-    ensure(pool, &[tenant_id.to_owned()]).await?;
-    bounds(pool, tenant_id).await?.ok_or(sqlx::Error::RowNotFound)
+    ensure(&mut *connection, &[tenant_id.to_owned()]).await?;
+    bounds(&mut *connection, tenant_id).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The bounds of a tenant's log; none before somebody has asked for it.

@@ -9,14 +9,13 @@ use std::{
 };
 
 use signalbox_proto::{to_time, v1};
-use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::HubConfig;
-use crate::store;
+use crate::store::{self, TenantPool};
 
 /// How many events are read from the log at once, but for the rest of a change.
 pub(crate) const PAGE_LEN: u32 = 2048;
@@ -158,18 +157,20 @@ impl Tail {
     }
 
     /// Reads from the log what is missing at the end.
-    pub(super) async fn fill(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    pub(super) async fn fill(&self, pool: &TenantPool) -> Result<(), sqlx::Error> {
+        let mut connection = pool.of(&self.tenant_id).await?;
         loop {
             let (head, floor) = {
                 let ring = self.ring();
                 (ring.head, ring.floor)
             };
-            let events = store::events::read_whole(pool, &self.tenant_id, head, PAGE_LEN, floor).await?;
+            let events =
+                store::events::read_whole(&mut connection, &self.tenant_id, head, PAGE_LEN, floor).await?;
             self.is_unread.store(false, Ordering::Relaxed);
             let count = events.len();
             let is_dense = self.extend(events.into_iter().map(Arc::new).collect());
             if !is_dense || (count == 0 && self.is_behind()) {
-                let oldest = store::tenants::open(pool, &self.tenant_id).await?.oldest;
+                let oldest = store::tenants::open(&mut connection, &self.tenant_id).await?.oldest;
                 if oldest > head + 1 {
                     tracing::warn!(
                         tenant_id = self.tenant_id,

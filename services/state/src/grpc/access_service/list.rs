@@ -1,13 +1,13 @@
 //! Pages of API keys and of enrolment tokens, the newest first.
 
 use signalbox_proto::v1;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use super::{enrolment, shown};
 use crate::{
     domain::Error,
     store::{
+        TenantPool,
         api_keys::{self, Position},
         enrolment_tokens,
     },
@@ -17,23 +17,25 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 const PAGE_SIZE_MAX: u32 = 1000;
 
 pub(super) async fn page(
-    pool: &PgPool,
+    pool: &TenantPool,
     tenant_id: &str,
     asked: &v1::ListApiKeysRequest,
 ) -> Result<v1::ListApiKeysResponse, Error> {
     let (size, behind) = wanted(asked.page_size, &asked.page_token)?;
-    let found = api_keys::list(pool, tenant_id, behind.as_ref(), i64::from(size) + 1).await?;
+    let mut connection = pool.of(tenant_id).await?;
+    let found = api_keys::list(&mut *connection, tenant_id, behind.as_ref(), i64::from(size) + 1).await?;
     let (keys, next_page_token) = cut(found, size, |key| (key.created_at, &key.key_id));
     Ok(v1::ListApiKeysResponse { keys: keys.into_iter().map(shown).collect(), next_page_token })
 }
 
 pub(super) async fn enrolment_tokens(
-    pool: &PgPool,
+    pool: &TenantPool,
     tenant_id: &str,
     asked: &v1::ListEnrolmentTokensRequest,
 ) -> Result<v1::ListEnrolmentTokensResponse, Error> {
     let (size, behind) = wanted(asked.page_size, &asked.page_token)?;
-    let found = enrolment_tokens::list(pool, tenant_id, behind.as_ref(), i64::from(size) + 1).await?;
+    let mut connection = pool.of(tenant_id).await?;
+    let found = enrolment_tokens::list(&mut *connection, tenant_id, behind.as_ref(), i64::from(size) + 1).await?;
     let (tokens, next_page_token) = cut(found, size, |token| (token.created_at, &token.token_id));
     let tokens = tokens.into_iter().map(enrolment::token).collect();
     Ok(v1::ListEnrolmentTokensResponse { tokens, next_page_token })

@@ -11,13 +11,15 @@ use std::{
 
 use moka::future::Cache;
 use signalbox_identity::{PresentedApiKey, Principal, SecretHash};
-use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::{
     domain::{Code, Error, Origin, key::Confirm},
     log::{Appender, Submission},
-    store::api_keys::{self, Stored},
+    store::{
+        SystemPool,
+        api_keys::{self, Stored},
+    },
 };
 
 /// How long what the database says of a key is believed.
@@ -28,7 +30,7 @@ const REMEMBERED_MAX: u64 = 10_000;
 const USE_EVERY: time::Duration = time::Duration::minutes(1);
 
 pub(super) struct ApiKeys {
-    pool: PgPool,
+    pool: SystemPool,
     appender: Appender,
     found: Cache<String, Option<Arc<Found>>>,
 }
@@ -41,7 +43,7 @@ struct Found {
 }
 
 impl ApiKeys {
-    pub(super) fn new(pool: PgPool, appender: Appender) -> Self {
+    pub(super) fn new(pool: SystemPool, appender: Appender) -> Self {
         let found = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(BELIEVED_FOR).build();
         Self { pool, appender, found }
     }
@@ -99,7 +101,7 @@ impl ApiKeys {
     /// Calls that ask for the same key at the same time share one look-up.
     async fn find(&self, key_id: &str) -> Result<Option<Arc<Found>>, Error> {
         let looked_up = async {
-            let stored = api_keys::find(&self.pool, key_id).await?;
+            let stored = api_keys::find(&mut *self.pool.acquire().await?, key_id).await?;
             let found = |stored| Arc::new(Found { stored, is_noted: AtomicBool::new(false) });
             Ok::<_, Error>(stored.map(found))
         };
@@ -113,7 +115,11 @@ impl ApiKeys {
         if is_recent || found.is_noted.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = api_keys::used(&self.pool, &found.stored, now, unless_since).await {
+        let noted = async {
+            let mut connection = self.pool.tenants().of(&found.stored.tenant_id).await?;
+            api_keys::used(&mut *connection, &found.stored, now, unless_since).await
+        };
+        if let Err(error) = noted.await {
             tracing::debug!(key_id = found.stored.key.key_id, %error, "the use of an API key was not noted");
         }
     }

@@ -12,12 +12,11 @@ use std::{
 
 use moka::future::Cache;
 use signalbox_identity::{PresentedApiKey, Principal, Role, SecretHash};
-use sqlx::PgPool;
 
 use super::certificate::{self, AgentName};
 use crate::{
     domain::{Code, Error, enrolment, not_own},
-    store::enrolment_tokens,
+    store::{SystemPool, enrolment_tokens},
 };
 
 /// How many tokens that are none an address may present within [`FAILURES_WITHIN`].
@@ -29,7 +28,7 @@ const ADDRESSES_MAX: u64 = 10_000;
 
 /// Knows whose enrolment token is whose.
 pub(super) struct Enrolments {
-    pool: PgPool,
+    pool: SystemPool,
     failures: Cache<IpAddr, Arc<AtomicU32>>,
 }
 
@@ -61,7 +60,7 @@ impl Enroller {
 }
 
 impl Enrolments {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: SystemPool) -> Self {
         let failures = Cache::builder().max_capacity(ADDRESSES_MAX).time_to_live(FAILURES_WITHIN).build();
         Self { pool, failures }
     }
@@ -83,7 +82,9 @@ impl Enrolments {
             let message = "too many enrolment tokens that are none came from this address";
             return Err(Error::later(Code::ResourceExhausted, message, FAILURES_WITHIN));
         }
-        let found = enrolment_tokens::find(&self.pool, &presented.key_id).await?;
+        let mut connection = self.pool.acquire().await?;
+        let found = enrolment_tokens::find(&mut *connection, &presented.key_id).await?;
+        drop(connection);
         let nobody = SecretHash::stored(&[0; 32]).expect("a hash has 32 bytes");
         let is_good = found.as_ref().map_or(&nobody, |(_, hash)| hash).matches(&presented.hash);
         let Some((tenant_id, _)) = found.filter(|_| is_good) else {

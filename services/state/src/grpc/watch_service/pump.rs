@@ -86,15 +86,12 @@ impl Pump {
     async fn send_from_log(&mut self) -> Result<(), Ended> {
         let tenant_id = self.tail.tenant_id();
         let limit = u32::try_from(RANGE_LEN).unwrap_or(u32::MAX);
-        let read = store::events::read_whole(
-            &self.context.pool,
-            tenant_id,
-            self.position,
-            limit,
-            OffsetDateTime::UNIX_EPOCH,
-        )
-        .await;
-        match read {
+        let read = async {
+            let mut connection = self.context.pool.of(tenant_id).await?;
+            let since = OffsetDateTime::UNIX_EPOCH;
+            store::events::read_whole(&mut connection, tenant_id, self.position, limit, since).await
+        };
+        match read.await {
             Ok(mut events) if events.first().is_some_and(|event| event.revision == self.position + 1) => {
                 events.truncate(fitting(events.iter()));
                 self.send_events(events).await

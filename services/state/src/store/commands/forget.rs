@@ -1,6 +1,6 @@
 //! Commands that ended long ago: they go by the age by which the events go that tell of them.
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub(crate) struct Due {
 /// The tenants with commands that ended before the first day that their log is kept, and before `answered`: until
 /// then a call may be repeated. `age_s` is for tenants without a figure of their own; 0 keeps all.
 pub(crate) async fn due(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     age_s: u64,
     now: OffsetDateTime,
     answered: OffsetDateTime,
@@ -61,14 +61,14 @@ pub(crate) async fn due(
         now,
         answered,
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
 }
 
 /// Forgets some of a tenant's commands with their executions, the oldest first; answers how many. Holds the log
 /// of the tenant meanwhile: an agent may still have a word on an execution whose end was not known.
-pub(crate) async fn some(pool: &PgPool, due: &Due) -> Result<u64, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+pub(crate) async fn some(connection: &mut PgConnection, due: &Due) -> Result<u64, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
     tenants::lock(&mut transaction, std::slice::from_ref(&due.tenant_id)).await?;
     let commands = sqlx::query_scalar!(
         r#"WITH old AS (
