@@ -8,7 +8,6 @@ use signalbox_identity::Keys;
 use signalbox_settings::Profile;
 use signalbox_telemetry::{adopt, metrics_text, record_metrics};
 use signalbox_transport::{Incoming, ServerTls};
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
