@@ -116,7 +116,7 @@ mod tests {
         let tries = Cell::new(0);
         let refused = || async {
             tries.set(tries.get() + 1);
-            Err(Error::Prepare(sqlx::Error::RowNotFound))
+            Err::<(), _>(Error::Prepare(sqlx::Error::RowNotFound))
         };
         let error = Patience::of_seconds(5).until_done(refused).await.unwrap_err();
         assert!(matches!(error, Error::Prepare(_)), "{error:?}");
