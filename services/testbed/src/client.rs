@@ -102,6 +102,12 @@ impl Client {
         Self { channel, bearer: bearer(token) }
     }
 
+    /// A caller of the same server with another token.
+    #[must_use]
+    pub fn presenting(&self, token: &str) -> Self {
+        Self::with_token(self.channel.clone(), token)
+    }
+
     /// Agents.
     #[must_use]
     pub fn agents(&self) -> AgentServiceClient<Authenticated> {

@@ -44,6 +44,9 @@ impl Ready {
     async fn make(admin: &Client, method: &str) -> Self {
         let id = match method {
             "AccessService.RevokeApiKey" => create_key(admin).await,
+            "AccessService.RotateAgentKey" => create_agents_key(admin).await,
+            "AccessService.RevokeEnrolmentToken" => create_enrolment(admin).await.0,
+            "AccessService.Enrol" => create_enrolment(admin).await.1,
             "AgentService.DeleteAgent" | "AgentService.UpdateAgent" | "CommandService.IssueCommand" => {
                 create_agent(admin).await
             }
@@ -75,6 +78,29 @@ impl Ready {
                 let request = v1::RevokeApiKeyRequest { key_id: id.clone() };
                 admin.access().revoke_api_key(request).await.expect("the key is revoked");
                 vec![format!("key {id}")]
+            }
+            "AccessService.CreateEnrolmentToken" => {
+                vec![format!("enrolment_token {}", create_enrolment(admin).await.0)]
+            }
+            "AccessService.RevokeEnrolmentToken" => {
+                let request = v1::RevokeEnrolmentTokenRequest { token_id: id.clone() };
+                admin.access().revoke_enrolment_token(request).await.expect("the token is revoked");
+                vec![format!("enrolment_token {id}")]
+            }
+            "AccessService.Enrol" => {
+                let request = v1::EnrolRequest {
+                    agent_id: "enrolled-1".into(),
+                    idempotency_key: "what the agent is known by".into(),
+                    ..v1::EnrolRequest::default()
+                };
+                admin.presenting(id).access().enrol(request).await.expect("the agent is enrolled");
+                vec!["agent enrolled-1".into()]
+            }
+            "AccessService.RotateAgentKey" => {
+                let request = v1::RotateAgentKeyRequest::default();
+                let answer = admin.presenting(id).access().rotate_agent_key(request).await;
+                let answer = answer.expect("the key is replaced").into_inner();
+                vec![format!("key {}", answer.key.expect("the answer has the key").key_id)]
             }
             "AgentService.CreateAgent" => vec![format!("agent {}", create_agent(admin).await)],
             "AgentService.DeleteAgent" => {
@@ -152,6 +178,25 @@ async fn create_key(admin: &Client) -> String {
     };
     let answer = admin.access().create_api_key(request).await.expect("a key is created").into_inner();
     answer.key.expect("the answer has the key").key_id
+}
+
+async fn create_agents_key(admin: &Client) -> String {
+    let request = v1::CreateApiKeyRequest {
+        name: "an agent".into(),
+        role: v1::Role::Agent.into(),
+        agent_id: "keyed-1".into(),
+        ..v1::CreateApiKeyRequest::default()
+    };
+    admin.access().create_api_key(request).await.expect("a key is created").into_inner().secret
+}
+
+/// The id and the secret of a new enrolment token.
+async fn create_enrolment(admin: &Client) -> (String, String) {
+    let name = "new agents".into();
+    let request = v1::CreateEnrolmentTokenRequest { name, ..v1::CreateEnrolmentTokenRequest::default() };
+    let answer = admin.access().create_enrolment_token(request).await.expect("a token is created");
+    let answer = answer.into_inner();
+    (answer.token.expect("the answer has the token").token_id, answer.secret)
 }
 
 async fn create_agent(admin: &Client) -> String {
