@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use prost::Message as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 9] =
-        ["access", "agent", "catalog", "command", "event", "place", "resource", "system", "watch"];
+    const FILES: [&str; 10] =
+        ["access", "agent", "catalog", "command", "event", "place", "resource", "system", "tenant", "watch"];
     let paths = FILES.map(|name| format!("signalbox/v1/{name}.proto"));
     for path in &paths {
         println!("cargo::rerun-if-changed={path}");

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
-use crate::v1::{AgentStatus, Connectivity, Cursor, ExecutionState, Health, Role};
+use crate::v1::{AgentStatus, Connectivity, Cursor, ExecutionState, Health, Role, TenantState};
 
 /// Converts to the wire's timestamp. Exact to the nanosecond.
 #[must_use]
@@ -121,6 +121,13 @@ words!(Role {
     Admin => "admin",
     Agent => "agent",
     Service => "service",
+});
+
+words!(TenantState {
+    Unspecified => "unspecified",
+    Active => "active",
+    Suspended => "suspended",
+    Deleting => "deleting",
 });
 
 impl ExecutionState {

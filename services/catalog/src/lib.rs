@@ -24,6 +24,7 @@ mod schema;
 mod soc;
 mod stamp;
 mod system;
+mod tenants;
 mod violation;
 
 pub use attribute::Attribute;

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::{
     Domain, EventType, Kind, agents, audit, domain::Declaration, graph, inference, keys, kind::Declared,
-    operations, own_kinds, projects, soc, system,
+    operations, own_kinds, projects, soc, system, tenants,
 };
 
 /// What declares the domains, in the order in which they are documented.
-const DOMAINS: [fn() -> Declaration; 10] = [
+const DOMAINS: [fn() -> Declaration; 11] = [
     agents::declaration,
     operations::declaration,
     soc::declaration,
@@ -24,6 +24,7 @@ const DOMAINS: [fn() -> Declaration; 10] = [
     own_kinds::declaration,
     keys::declaration,
     audit::declaration,
+    tenants::declaration,
 ];
 
 #[derive(Default)]

@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod login;
 pub(crate) mod resource;
+pub(crate) mod tenants;
 pub(crate) mod token;
 pub(crate) mod value;
 
@@ -95,6 +96,9 @@ pub(crate) enum Topic {
     /// Enrolment tokens, by which agents come to keys of their own: create, list and revoke them.
     #[command(subcommand)]
     Enrolment(enrolment::EnrolmentCommand),
+    /// Tenants: create, bound, suspend, resume and delete them.
+    #[command(subcommand, visible_alias = "tenant")]
+    Tenants(tenants::TenantsCommand),
     /// Make a token, and print it alone.
     Token(token::TokenArgs),
     /// Say whose token is presented, and what it allows.

@@ -11,7 +11,7 @@ use signalbox_proto::v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
     catalog_service_client::CatalogServiceClient, command_service_client::CommandServiceClient,
     event_service_client::EventServiceClient, resource_service_client::ResourceServiceClient,
-    watch_service_client::WatchServiceClient,
+    tenant_service_client::TenantServiceClient, watch_service_client::WatchServiceClient,
 };
 use signalbox_transport::ClientTlsConfig;
 use tonic::{
@@ -88,6 +88,10 @@ impl Client {
 
     pub(crate) fn access(&self) -> AccessServiceClient<Transport> {
         AccessServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn tenants(&self) -> TenantServiceClient<Transport> {
+        TenantServiceClient::new(self.transport.clone())
     }
 
     pub(crate) fn agents(&self) -> AgentServiceClient<Transport> {

@@ -24,6 +24,7 @@ mod output;
 mod profiles;
 mod resource;
 mod run;
+mod tenants;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ pub(crate) mod key;
 pub(crate) mod kind;
 pub(crate) mod profile;
 pub(crate) mod resource;
+pub(crate) mod tenant;
 pub(crate) mod time;
 
 use std::{

@@ -13,7 +13,7 @@ use crate::{
     exit::Exit,
     keys, login,
     output::Output,
-    resource,
+    resource, tenants,
 };
 
 /// The whole program.
@@ -84,6 +84,7 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Topic::Audit(args) => audit::run(&global, args, &mut output).await,
         Topic::Keys(what) => keys::run(&global, what, &mut output).await,
         Topic::Enrolment(what) => enrolment::run(&global, what, &mut output).await,
+        Topic::Tenants(what) => tenants::run(&global, what, &mut output).await,
     }
 }
 

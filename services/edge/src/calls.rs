@@ -33,7 +33,7 @@ pub use system::SystemSummary;
 use crate::dialect::request::Page;
 use v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
-    command_service_client::CommandServiceClient,
+    command_service_client::CommandServiceClient, tenant_service_client::TenantServiceClient,
 };
 
 /// How long the edge's own credential holds, with which it asks whose an API key is and says for whom it calls.
@@ -182,6 +182,24 @@ impl Calls {
         self.bounded(client.list_agents(self.request(caller, request)?)).await
     }
 
+    /// Those of these tenants whose credentials are refused, each with the reason; at most 1000 are asked about.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn refused_tenants(&self, tenant_ids: &[String]) -> Result<Vec<(String, String)>, CallError> {
+        let caller = self.own_caller(Client::default(), signalbox_telemetry::now())?;
+        let request = v1::CheckTenantsRequest { tenant_ids: tenant_ids.to_vec() };
+        let mut client = TenantServiceClient::new(self.channel.clone());
+        let response = self.bounded(client.check_tenants(self.request(&caller, request)?)).await?;
+        Ok(response.refused.into_iter().map(|refused| (refused.tenant_id, refused.message)).collect())
+    }
+
+    /// The edge itself, on behalf of a client.
+    fn own_caller(&self, client: Client, now: OffsetDateTime) -> Result<Caller, CallError> {
+        Ok(Caller { credential: self.own_token(now)?, traceparent: String::new(), client })
+    }
+
     /// Says whose API key this is.
     ///
     /// # Errors
@@ -193,7 +211,7 @@ impl Calls {
         client: Client,
         now: OffsetDateTime,
     ) -> Result<Principal, CallError> {
-        let caller = Caller { credential: self.own_token(now)?, traceparent: String::new(), client };
+        let caller = self.own_caller(client, now)?;
         let request = v1::AuthenticateRequest { credential: credential.expose_secret().to_owned() };
         let mut client = AccessServiceClient::new(self.channel.clone());
         let response = self.bounded(client.authenticate(self.request(&caller, request)?)).await?;

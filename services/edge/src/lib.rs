@@ -12,6 +12,7 @@ pub mod limits;
 pub mod places;
 pub mod server;
 pub mod session;
+pub mod tenants;
 mod turns;
 pub mod upstream;
 

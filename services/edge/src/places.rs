@@ -51,10 +51,19 @@ struct State {
     alone_since: Option<Instant>,
 }
 
-/// All places of the holder are taken, at this edge or others.
+/// All places are taken, at this edge or others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("all places are taken")]
-pub struct Full;
+pub enum Full {
+    /// The holder has as many as allowed.
+    #[error("all places of this user are taken")]
+    Holder,
+    /// The holder's tenant has as many as its quota allows.
+    #[error("quota sockets: the tenant may have {max} connections and has as many")]
+    Tenant {
+        /// How many.
+        max: u64,
+    },
+}
 
 /// A place that is held; given back when dropped.
 #[must_use = "the place is given back when this is dropped"]
@@ -105,7 +114,7 @@ impl Places {
         }
         self.0.changed.notify_one();
         // The keeper answers everybody, even when it ends.
-        answered.await.unwrap_or(Err(Full))
+        answered.await.unwrap_or(Err(Full::Holder))
     }
 
     fn give_back(&self, key: &UserKey) {

@@ -32,6 +32,7 @@ use crate::{
     limits::{Policies, PolicyError},
     places::Places,
     session::{ApiKeys, Shared, Tools},
+    tenants::Tenants,
     upstream::{self, Credentials, UpstreamConfig},
 };
 use connection::Door;
@@ -128,11 +129,13 @@ impl Server {
         let (timing, logs) = (config.timing(), config.logs());
         let api_keys = ApiKeys::new(calls.clone());
         feed_tasks.spawn(api_keys.clone().run(stop.clone()));
+        let tenants = Tenants::new(calls.clone());
+        feed_tasks.spawn(tenants.clone().run(stop.clone()));
         feed_tasks.spawn(keys.clone().refresh(stop.clone()));
         if let Some(tls) = tls.clone() {
             feed_tasks.spawn(tls.reload(stop.clone()));
         }
-        let tools = Tools { feeds, calls, keys, api_keys, places };
+        let tools = Tools { feeds, calls, keys, api_keys, places, tenants };
         let shared = Shared::new(tools, policies, timing, logs, drain.clone());
         let door = Door {
             shared: Arc::new(shared),

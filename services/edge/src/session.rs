@@ -42,6 +42,7 @@ use crate::{
     feed::{EncoderId, Feeds, MemberNotice, Notices},
     limits::{Limits, Policies},
     places::Places,
+    tenants::Tenants,
 };
 pub use api_keys::ApiKeys;
 pub use credentials::Arrival;
@@ -105,6 +106,7 @@ pub struct Shared {
     api_keys: ApiKeys,
     limits: Limits,
     places: Places,
+    tenants: Tenants,
     policies: Policies,
     timing: Timing,
     logs: LogsAccess,
@@ -160,6 +162,8 @@ pub struct Tools {
     pub api_keys: ApiKeys,
     /// Count the connections of users over all edges.
     pub places: Places,
+    /// Know which tenants are served.
+    pub tenants: Tenants,
 }
 
 impl Shared {
@@ -172,7 +176,7 @@ impl Shared {
         logs: LogsAccess,
         drain: CancellationToken,
     ) -> Self {
-        let Tools { feeds, calls, keys, api_keys, places } = tools;
+        let Tools { feeds, calls, keys, api_keys, places, tenants } = tools;
         Self {
             feeds,
             calls,
@@ -180,6 +184,7 @@ impl Shared {
             api_keys,
             limits: Limits::default(),
             places,
+            tenants,
             policies,
             timing,
             logs,

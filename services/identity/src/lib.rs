@@ -14,5 +14,5 @@ mod token;
 pub use api_key::{NewApiKey, PresentedApiKey, SecretHash};
 pub use issuer::IssuerConfig;
 pub use principal::{Principal, Role};
-pub use rules::{RULES, Rule, rule_of};
+pub use rules::{RULES, Rule, may_call, rule_of};
 pub use token::{Error, Keys, TokenConfig, TokenRequest};

@@ -61,7 +61,8 @@ impl fmt::Display for Role {
 pub struct Principal {
     /// The `sub` claim; `key:<key id>` for the holder of an API key.
     pub subject: String,
-    /// The tenant, which tokens name in the claim `tenant_id`; `*` for the role service.
+    /// The tenant, which tokens name in the claim `tenant_id`; `*` for the role service and for administrators of the
+    /// platform.
     pub tenant_id: String,
     /// What they may do.
     pub role: Role,
@@ -74,4 +75,12 @@ pub struct Principal {
     /// The one agent that the credential is good for; `None` for people and programs, and for agents' credentials
     /// that are good for every agent of the tenant.
     pub agent_id: Option<String>,
+}
+
+impl Principal {
+    /// Whether they administer the platform: its tenants, and nothing that is theirs.
+    #[must_use]
+    pub fn is_platform(&self) -> bool {
+        self.role == Role::Admin && self.tenant_id == "*"
+    }
 }

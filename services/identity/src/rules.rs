@@ -3,14 +3,14 @@
 
 use Role::{Admin, Agent, Operator, Service, Viewer};
 
-use crate::Role;
+use crate::{Principal, Role};
 
 /// Who may call one method.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The method as HTTP has it, such as `/signalbox.v1.AgentService/Connect`.
     pub path: &'static str,
-    /// The roles that may call it.
+    /// The roles that may call it, each for its own tenant.
     pub roles: &'static [Role],
     /// Whether it changes what a tenant has or who has access to it: then the tenant's log tells of each call.
     ///
@@ -19,6 +19,8 @@ pub struct Rule {
     pub mutates: bool,
     /// Whether it is what enrolment tokens are for; they may call nothing else.
     pub enrols: bool,
+    /// Whether administrators of the platform may call it.
+    pub platform: bool,
 }
 
 impl Rule {
@@ -37,23 +39,29 @@ const PUBLISHES: &[Role] = &[Operator, Admin, Agent];
 const ADMINISTERS: &[Role] = &[Admin];
 const IS_AGENT: &[Role] = &[Agent];
 const IS_EDGE: &[Role] = &[Service];
+const NOBODY: &[Role] = &[];
 
 const fn rule(path: &'static str, roles: &'static [Role]) -> Rule {
-    Rule { path, roles, mutates: false, enrols: false }
+    Rule { path, roles, mutates: false, enrols: false, platform: false }
 }
 
 const fn change(path: &'static str, roles: &'static [Role]) -> Rule {
-    Rule { path, roles, mutates: true, enrols: false }
+    Rule { path, roles, mutates: true, enrols: false, platform: false }
 }
 
 /// A method for the holders of enrolment tokens, which have no role.
 const fn enrolment(path: &'static str) -> Rule {
-    Rule { path, roles: &[], mutates: true, enrols: true }
+    Rule { path, roles: &[], mutates: true, enrols: true, platform: false }
+}
+
+/// A method that administrators of the platform may call too. What it changes has events of its own.
+const fn platform(path: &'static str, roles: &'static [Role]) -> Rule {
+    Rule { path, roles, mutates: false, enrols: false, platform: true }
 }
 
 /// Every method, in the order of the names.
 pub const RULES: &[Rule] = &[
-    rule("/signalbox.v1.AccessService/Authenticate", EVERYBODY),
+    platform("/signalbox.v1.AccessService/Authenticate", EVERYBODY),
     change("/signalbox.v1.AccessService/CreateApiKey", ADMINISTERS),
     change("/signalbox.v1.AccessService/CreateEnrolmentToken", ADMINISTERS),
     enrolment("/signalbox.v1.AccessService/Enrol"),
@@ -89,6 +97,14 @@ pub const RULES: &[Rule] = &[
     rule("/signalbox.v1.ResourceService/ListResources", EVERYBODY),
     change("/signalbox.v1.ResourceService/UpdateResource", PUBLISHES),
     rule("/signalbox.v1.SystemService/GetSystemStatus", WATCHES),
+    rule("/signalbox.v1.TenantService/CheckTenants", IS_EDGE),
+    platform("/signalbox.v1.TenantService/CreateTenant", NOBODY),
+    platform("/signalbox.v1.TenantService/DeleteTenant", NOBODY),
+    platform("/signalbox.v1.TenantService/GetTenant", ADMINISTERS),
+    platform("/signalbox.v1.TenantService/ListTenants", NOBODY),
+    platform("/signalbox.v1.TenantService/ResumeTenant", NOBODY),
+    platform("/signalbox.v1.TenantService/SuspendTenant", NOBODY),
+    platform("/signalbox.v1.TenantService/UpdateTenant", NOBODY),
     rule("/signalbox.v1.WatchService/Read", WATCHES),
     rule("/signalbox.v1.WatchService/Watch", WATCHES),
 ];
@@ -97,6 +113,13 @@ pub const RULES: &[Rule] = &[
 #[must_use]
 pub fn rule_of(path: &str) -> Option<&'static Rule> {
     RULES.binary_search_by_key(&path, |rule| rule.path).ok().map(|at| &RULES[at])
+}
+
+/// Whether somebody may call the method of this path; nobody may call one that is not in the table.
+#[must_use]
+pub fn may_call(principal: &Principal, path: &str) -> bool {
+    let Some(rule) = rule_of(path) else { return false };
+    if principal.is_platform() { rule.platform } else { rule.roles.contains(&principal.role) }
 }
 
 #[cfg(test)]
@@ -108,12 +131,39 @@ mod tests {
         assert!(RULES.is_sorted_by(|a, b| a.path < b.path));
     }
 
+    fn caller(tenant_id: &str, role: Role) -> Principal {
+        Principal {
+            subject: "ann".into(),
+            tenant_id: tenant_id.into(),
+            role,
+            expires_at: None,
+            fingerprint: None,
+            key_id: None,
+            agent_id: None,
+        }
+    }
+
     #[test]
     fn what_is_not_in_the_table_is_for_nobody() {
         let get = rule_of("/signalbox.v1.AgentService/GetAgent").unwrap();
         assert_eq!(get.method(), "AgentService.GetAgent");
         for path in ["", "/", "/signalbox.v1.AgentService/Unheard", "/signalbox.v1.AgentService/GetAgent/"] {
             assert_eq!(rule_of(path), None, "{path}");
+            assert!(Role::ALL.into_iter().all(|role| !may_call(&caller("acme", role), path)), "{path}");
+            assert!(!may_call(&caller("*", Admin), path), "{path}");
+        }
+    }
+
+    #[test]
+    fn administrators_of_the_platform_have_tenants_and_nothing_of_theirs() {
+        for rule in RULES {
+            let is_of_tenants = rule.path.starts_with("/signalbox.v1.TenantService/");
+            let expected = (is_of_tenants && rule.roles != IS_EDGE) || rule.path.ends_with("/Authenticate");
+            assert_eq!(may_call(&caller("*", Admin), rule.path), expected, "{}", rule.path);
+            let is_own = is_of_tenants && rule.path.ends_with("/GetTenant");
+            assert!(!is_of_tenants || is_own || !may_call(&caller("acme", Admin), rule.path), "{}", rule.path);
+            let is_edges = rule.path.ends_with("/CheckTenants");
+            assert!(!is_of_tenants || is_edges || !may_call(&caller("*", Service), rule.path), "{}", rule.path);
         }
     }
 

@@ -84,7 +84,7 @@ struct Claims {
 pub struct TokenRequest {
     /// Whom it is for.
     pub subject: String,
-    /// Whose log they may see; `*` for [`Role::Service`] only.
+    /// Whose log they may see; `*` for [`Role::Service`], and for an administrator of the platform.
     pub tenant_id: String,
     /// What they may do.
     pub role: Role,
@@ -225,8 +225,17 @@ fn check(claims: &Claims) -> Result<(), (&'static str, &'static str)> {
     if !plain(&claims.tenant_id) {
         return Err(("tenant_id", "1 to 128 bytes without control characters"));
     }
-    if (claims.tenant_id == "*") != (claims.role == Role::Service) {
-        return Err(("tenant_id", "* goes with the role service, and only with it"));
+    let fits = match claims.role {
+        Role::Service => claims.tenant_id == "*",
+        // Of every tenant, an administrator is one of the platform.
+        Role::Admin => true,
+        Role::Viewer | Role::Operator | Role::Agent => claims.tenant_id != "*",
+    };
+    if !fits {
+        return Err((
+            "tenant_id",
+            "* for the role service, and for it or an administrator of the platform only",
+        ));
     }
     match &claims.agent_id {
         Some(_) if claims.role != Role::Agent => Err(("agent_id", "goes with the role agent only")),
@@ -251,6 +260,11 @@ fn signed_here(token: &str) -> bool {
 
 /// The rules of [`check`], for a holder whom an identity provider names.
 pub(crate) fn check_names(principal: &Principal) -> Result<(), Error> {
+    if principal.tenant_id == "*" {
+        return Err(Error::Invalid(
+            "claim tenant_id: a tenant, not *, which the secret alone can sign".into(),
+        ));
+    }
     let claims = Claims {
         sub: principal.subject.clone(),
         tenant_id: principal.tenant_id.clone(),
@@ -322,10 +336,18 @@ mod tests {
     }
 
     #[test]
-    fn only_a_service_may_be_of_every_tenant() {
-        let everywhere = TokenRequest { tenant_id: "*".into(), ..request() };
-        assert!(keys(SECRET).issue(&everywhere, NOW).is_err());
-        assert!(keys(SECRET).issue(&TokenRequest { role: Role::Service, ..everywhere }, NOW).is_ok());
+    fn only_services_and_administrators_of_the_platform_are_of_every_tenant() {
+        let keys = keys(SECRET);
+        for role in Role::ALL {
+            let everywhere = TokenRequest { tenant_id: "*".into(), role, ..request() };
+            let allowed = matches!(role, Role::Service | Role::Admin);
+            assert_eq!(keys.issue(&everywhere, NOW).is_ok(), allowed, "{role}");
+            let of_one = TokenRequest { role, ..request() };
+            assert_eq!(keys.issue(&of_one, NOW).is_ok(), role != Role::Service, "{role}");
+        }
+        let platform = TokenRequest { tenant_id: "*".into(), role: Role::Admin, ..request() };
+        let token = keys.issue(&platform, NOW).unwrap();
+        assert!(keys.verify(&token, NOW).unwrap().is_platform());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The configuration of the state service: flags, each with its environment variable.
 
 mod check;
+mod quotas;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,7 +12,10 @@ use signalbox_settings::Profile;
 use signalbox_telemetry::TelemetryConfig;
 use signalbox_transport::{Bounds, ServerTlsConfig};
 
+pub use quotas::{QuotaConfig, TenantsMode};
+
 use crate::{
+    domain::tenant::Limits as TenantLimits,
     grpc::{AgentPolicy, SessionConfig},
     keeper::KeeperConfig,
     log::AppenderConfig,
@@ -76,6 +80,13 @@ pub struct Config {
     /// How long a connection may be without a call whose credential is good, in milliseconds.
     #[arg(long, env = "SIGNALBOX_STATE_STRANGER_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub stranger_timeout_ms: u64,
+    /// How tenants begin: with their first use (`open`), or only when an administrator of the platform creates them
+    /// (`created`).
+    #[arg(long, env = "SIGNALBOX_TENANTS", value_enum, default_value_t = TenantsMode::Open)]
+    pub tenants: TenantsMode,
+    /// What tenants may use.
+    #[command(flatten)]
+    pub quotas: QuotaConfig,
     /// Credentials.
     #[command(flatten)]
     pub token: TokenConfig,
@@ -139,6 +150,8 @@ impl Config {
             drain_window_ms: 2000,
             connections_max: 20_000,
             stranger_timeout_ms: 10_000,
+            tenants: TenantsMode::Open,
+            quotas: QuotaConfig::default(),
             token,
             tls: ServerTlsConfig::default(),
             tls_client_identity: ClientIdentity::Off,
@@ -178,10 +191,30 @@ impl Config {
         }
     }
 
+    /// Whether a tenant begins with its first use.
+    pub(crate) fn begins_by_use(&self) -> bool {
+        self.tenants == TenantsMode::Open
+    }
+
+    /// What tenants may use that have no bounds of their own.
+    pub(crate) fn limits(&self) -> TenantLimits {
+        let retention = self.retention().limits;
+        TenantLimits {
+            retention_age_s: Some(retention.age_s),
+            retention_bytes: Some(retention.bytes),
+            ..self.quotas.limits()
+        }
+    }
+
     pub(crate) fn appender(&self) -> AppenderConfig {
         // Each lane holds a connection while it writes; the rest are for reads and the bus.
         let lanes = usize::try_from(self.database_connections / 4).unwrap_or(1).clamp(1, 8);
-        AppenderConfig { lanes, ..AppenderConfig::default() }
+        AppenderConfig {
+            lanes,
+            limits: self.limits(),
+            begins_by_use: self.begins_by_use(),
+            ..AppenderConfig::default()
+        }
     }
 
     pub(crate) fn agents(&self) -> AgentPolicy {
@@ -192,6 +225,10 @@ impl Config {
     }
 
     pub(crate) fn hub(&self) -> HubConfig {
-        HubConfig { ring_len_max: self.ring_events, ..HubConfig::default() }
+        HubConfig {
+            ring_len_max: self.ring_events,
+            begins_by_use: self.begins_by_use(),
+            ..HubConfig::default()
+        }
     }
 }

@@ -10,6 +10,7 @@ mod draft;
 pub(crate) mod enrolment;
 mod error;
 pub(crate) mod event;
+mod footprint;
 pub(crate) mod key;
 pub(crate) mod kind;
 mod reference;
@@ -18,6 +19,7 @@ pub(crate) mod resource;
 mod rows;
 pub(crate) mod session;
 pub(crate) mod system;
+pub(crate) mod tenant;
 mod validate;
 
 use std::sync::Arc;
@@ -105,6 +107,12 @@ impl Origin {
         }
     }
 
+    /// Whether the state service asks by itself.
+    #[must_use]
+    pub(crate) fn is_service(&self) -> bool {
+        self.source == "system"
+    }
+
     /// The agent, where it is one.
     #[must_use]
     pub(crate) fn agent_id(&self) -> Option<&str> {
@@ -123,6 +131,9 @@ pub(crate) fn not_own(field: &str, own: &str, given: &str) -> Error {
 pub(crate) trait Change: Send + Sync + 'static {
     /// What the caller learns; stored where the call has an idempotency key.
     type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// What it is to a tenant that is bounded, suspended or not there.
+    const CLASS: tenant::Class = tenant::Class::Paced;
 
     /// Names the rows that [`Change::apply`] will look at.
     fn needs(&self, needs: &mut Needs);

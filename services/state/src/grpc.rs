@@ -13,9 +13,11 @@ mod place_service;
 mod refusals;
 mod resource_service;
 mod session;
+mod shares;
 mod snapshot;
 mod status;
 mod system_service;
+mod tenant_service;
 mod watch_service;
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +27,7 @@ use signalbox_proto::v1::{
     catalog_service_server::CatalogServiceServer, command_service_server::CommandServiceServer,
     event_service_server::EventServiceServer, place_service_server::PlaceServiceServer,
     resource_service_server::ResourceServiceServer, system_service_server::SystemServiceServer,
-    watch_service_server::WatchServiceServer,
+    tenant_service_server::TenantServiceServer, watch_service_server::WatchServiceServer,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
@@ -33,14 +35,16 @@ use tower::Layer as _;
 use uuid::Uuid;
 
 use crate::{
-    domain::Error,
+    domain::{Error, tenant::Limits},
     log::Appender,
     samples::Board,
     sessions::Registry,
+    standing::Standings,
     store::{self, SystemPool, TenantPool, tenants::Bounds},
     watch::Hub,
 };
 use authenticate::Authenticate;
+pub(crate) use shares::Shares;
 pub(crate) use authenticate::{AgentPolicy, Authenticator};
 use caller::Caller;
 pub(crate) use refusals::Refusals;
@@ -73,8 +77,13 @@ pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) refusals: Refusals,
+    pub(crate) standings: Standings,
     pub(crate) replica_id: Uuid,
     pub(crate) session: SessionConfig,
+    /// What tenants may use that have no bounds of their own.
+    pub(crate) limits: Limits,
+    /// Whether a tenant begins with its first use.
+    pub(crate) begins_by_use: bool,
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the service begins to stop: agents are asked to go elsewhere.
     pub(crate) draining: CancellationToken,
@@ -85,7 +94,7 @@ pub(crate) struct Context {
 impl Context {
     /// The bounds of a tenant's log.
     async fn bounds(&self, tenant_id: &str) -> Result<Bounds, Error> {
-        Ok(store::tenants::open(&mut *self.pool.of(tenant_id).await?, tenant_id).await?)
+        Ok(store::tenants::open(&mut *self.pool.of(tenant_id).await?, tenant_id, self.begins_by_use).await?)
     }
 
     /// The end of the log of the caller's tenant.
@@ -118,5 +127,6 @@ pub(crate) fn routes(context: &Arc<Context>) -> Routes {
         .add_service(served!(PlaceServiceServer, place_service::Service))
         .add_service(served!(ResourceServiceServer, resource_service::Service))
         .add_service(served!(SystemServiceServer, system_service::Service))
+        .add_service(served!(TenantServiceServer, tenant_service::Service))
         .add_service(served!(WatchServiceServer, watch_service::Service))
 }

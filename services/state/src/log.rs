@@ -1,5 +1,5 @@
-//! The log's only writer. Changes queue in lanes; each lane takes what came while its last commit ran,
-//! decides it against rows that it has locked, and writes it with a constant number of statements and one
+//! The log's only writer. Changes queue in lanes, by tenant; each lane takes what came while its last commit ran, one
+//! of each tenant in turn, decides it against rows that it has locked, and writes it with a constant number of statements and one
 //! commit. A change that is refused is refused alone.
 //!
 //! All changes of a tenant go through one lane, and the lane locks the tenant's head row first: revisions
@@ -7,6 +7,8 @@
 
 mod batch;
 mod job;
+mod paces;
+mod queue;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -14,32 +16,47 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     bus::Bell,
-    domain::{Change, Code, Error, Origin},
+    domain::{Change, Code, Error, Origin, tenant::Limits},
     store::{TenantPool, kinds::KindCache},
     system::Monitor,
     watch::Hub,
 };
 use job::{Job, Typed};
+pub(crate) use paces::Paces;
+use queue::{NotQueued, Queue};
 
 /// How the log is written.
 #[derive(Debug, Clone)]
 pub(crate) struct AppenderConfig {
     /// How many batches may be in the making at once, each of other tenants.
     pub(crate) lanes: usize,
-    /// Most changes that wait in a lane; past it a call is refused with a hint to retry.
+    /// Most changes of one tenant that wait; past it a call is refused with a hint to retry.
+    pub(crate) tenant_queue_len_max: usize,
+    /// Most changes of all tenants that wait in a lane.
     pub(crate) queue_len_max: usize,
     /// Most changes of one commit.
     pub(crate) batch_len_max: usize,
+    /// What tenants may use that have no bounds of their own.
+    pub(crate) limits: Limits,
+    /// Whether a tenant begins with its first use.
+    pub(crate) begins_by_use: bool,
 }
 
 impl Default for AppenderConfig {
     fn default() -> Self {
-        Self { lanes: 4, queue_len_max: 4096, batch_len_max: 256 }
+        Self {
+            lanes: 4,
+            tenant_queue_len_max: 4096,
+            queue_len_max: 65_536,
+            batch_len_max: 256,
+            limits: Limits::default(),
+            begins_by_use: true,
+        }
     }
 }
 
@@ -83,8 +100,9 @@ pub(crate) type Pending<T> = oneshot::Receiver<Result<Committed<T>, Error>>;
 /// Takes changes to the log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Appender {
-    lanes: Arc<[mpsc::Sender<Box<dyn Job>>]>,
+    lanes: Arc<[Queue<Box<dyn Job>>]>,
     kinds: KindCache,
+    paces: Paces,
 }
 
 impl Appender {
@@ -99,28 +117,37 @@ impl Appender {
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
     ) -> Self {
-        let kinds = KindCache::default();
+        let (kinds, paces) = (KindCache::default(), Paces::default());
         let lane = |_| {
-            let (sender, receiver) = mpsc::channel(config.queue_len_max);
+            let queue = Queue::new(config.tenant_queue_len_max, config.queue_len_max);
             let lane = batch::Lane {
                 pool: pool.clone(),
                 hub: hub.clone(),
                 bell: bell.clone(),
                 kinds: kinds.clone(),
                 monitor: monitor.clone(),
+                paces: paces.clone(),
                 batch_len_max: config.batch_len_max,
+                limits: config.limits,
+                begins_by_use: config.begins_by_use,
             };
-            tasks.spawn(lane.run(receiver, shutdown.clone()));
-            sender
+            tasks.spawn(lane.run(queue.clone(), shutdown.clone()));
+            queue
         };
         let lanes = (0..config.lanes.max(1)).map(lane).collect();
-        Self { lanes, kinds }
+        Self { lanes, kinds, paces }
     }
 
     /// The compiled kinds that tenants have added.
     #[must_use]
     pub(crate) const fn kinds(&self) -> &KindCache {
         &self.kinds
+    }
+
+    /// How fast the tenants' events come.
+    #[must_use]
+    pub(crate) const fn paces(&self) -> &Paces {
+        &self.paces
     }
 
     /// Commits a change, together with others.
@@ -143,16 +170,14 @@ impl Appender {
     /// `RESOURCE_EXHAUSTED` when the queue is full; `UNAVAILABLE` when the service stops.
     pub(crate) fn offer<C: Change>(&self, submission: Submission<C>) -> Result<Pending<C::Reply>, Error> {
         let (job, pending) = Typed::queued(submission);
-        self.lane(job.tenant_id()).try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                metrics::counter!("signalbox_appender_refused_total").increment(1);
-                Error::later(
-                    Code::ResourceExhausted,
-                    "too many changes are waiting to be written",
-                    RETRY_AFTER,
-                )
-            }
-            mpsc::error::TrySendError::Closed(_) => stopping(),
+        let refused = |message| {
+            metrics::counter!("signalbox_appender_refused_total").increment(1);
+            Error::later(Code::ResourceExhausted, message, RETRY_AFTER)
+        };
+        self.lane(job.tenant_id()).try_push(job).map_err(|error| match error {
+            NotQueued::TenantFull => refused("too many changes of this tenant are waiting to be written"),
+            NotQueued::Full => refused("too many changes are waiting to be written"),
+            NotQueued::Closed => stopping(),
         })?;
         Ok(pending)
     }
@@ -167,11 +192,11 @@ impl Appender {
         submission: Submission<C>,
     ) -> Result<Pending<C::Reply>, Error> {
         let (job, pending) = Typed::queued(submission);
-        self.lane(job.tenant_id()).send(job).await.map_err(|_| stopping())?;
+        self.lane(job.tenant_id()).push(job).await.map_err(|_| stopping())?;
         Ok(pending)
     }
 
-    fn lane(&self, tenant_id: &str) -> &mpsc::Sender<Box<dyn Job>> {
+    fn lane(&self, tenant_id: &str) -> &Queue<Box<dyn Job>> {
         let mut hasher = DefaultHasher::new();
         tenant_id.hash(&mut hasher);
         let lane = hasher.finish() % self.lanes.len() as u64;

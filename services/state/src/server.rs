@@ -18,9 +18,11 @@ use crate::{
     grpc::{self, Authenticator, Context, Refusals},
     keeper::Keeper,
     log::Appender,
+    removal,
     retention::Retention,
     samples::Board,
     sessions::Registry,
+    standing::Standings,
     store::{self, SystemPool, TenantPool, Wall},
     system::Monitor,
     watch::Hub,
@@ -192,6 +194,7 @@ impl Server {
         writers.spawn(monitor.run(pool.clone(), appender.clone(), stopped.clone()));
         let retention = Retention { pool: pool.clone(), config: config.retention() };
         writers.spawn(retention.run(stopped.clone()));
+        writers.spawn(removal::run(pool.clone(), stopped.clone()));
         writers.spawn(keys.clone().refresh(stopped.clone()));
         if let Some(tls) = tls.clone() {
             writers.spawn(tls.reload(stopped.clone()));
@@ -200,7 +203,16 @@ impl Server {
         let registry = Registry::new(hub.clone(), board.clone(), writers.clone(), stopped.clone());
         let refusals = Refusals::new(appender.clone());
         writers.spawn(refusals.clone().run(stopped.clone()));
-        let authenticator = Authenticator::new(keys, pool.clone(), appender.clone(), config.agents());
+        let standings = Standings::new(pool.clone(), config.begins_by_use());
+        let shares = grpc::Shares::new(config.database_connections);
+        let authenticator = Authenticator::new(
+            keys,
+            pool.clone(),
+            appender.clone(),
+            config.agents(),
+            standings.clone(),
+            shares,
+        );
         let context = Context {
             pool: pool.tenants().clone(),
             places: pool.clone(),
@@ -210,8 +222,11 @@ impl Server {
             registry: registry.clone(),
             authenticator: Arc::new(authenticator),
             refusals,
+            standings,
             replica_id,
             session: config.session(),
+            limits: config.limits(),
+            begins_by_use: config.begins_by_use(),
             tasks: streams.clone(),
             draining: shutdown.clone(),
             closing: closing.clone(),

@@ -30,11 +30,18 @@ pub(crate) struct HubConfig {
     pub(crate) ring_bytes_max: usize,
     /// How often the heads of the followed logs are asked for, whatever the bus says.
     pub(crate) poll_interval: Duration,
+    /// Whether a tenant begins with its first use.
+    pub(crate) begins_by_use: bool,
 }
 
 impl Default for HubConfig {
     fn default() -> Self {
-        Self { ring_len_max: 8192, ring_bytes_max: 32 << 20, poll_interval: Duration::from_secs(1) }
+        Self {
+            ring_len_max: 8192,
+            ring_bytes_max: 32 << 20,
+            poll_interval: Duration::from_secs(1),
+            begins_by_use: true,
+        }
     }
 }
 
@@ -71,7 +78,8 @@ impl Hub {
         if let Some(tail) = self.known(tenant_id) {
             return Ok(tail);
         }
-        let bounds = store::tenants::open(&mut *self.inner.pool.of(tenant_id).await?, tenant_id).await?;
+        let begins_by_use = self.inner.config.begins_by_use;
+        let bounds = store::tenants::open(&mut *self.inner.pool.of(tenant_id).await?, tenant_id, begins_by_use).await?;
         let mut tails = self.inner.tails.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = tails
             .entry(tenant_id.to_owned())

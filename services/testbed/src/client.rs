@@ -8,7 +8,7 @@ use signalbox_proto::v1::{
     catalog_service_client::CatalogServiceClient, command_service_client::CommandServiceClient,
     event_service_client::EventServiceClient, place_service_client::PlaceServiceClient,
     resource_service_client::ResourceServiceClient, system_service_client::SystemServiceClient,
-    watch_service_client::WatchServiceClient,
+    tenant_service_client::TenantServiceClient, watch_service_client::WatchServiceClient,
 };
 use signalbox_telemetry::now;
 use time::{Duration, OffsetDateTime};
@@ -136,6 +136,12 @@ impl Client {
     #[must_use]
     pub fn catalog(&self) -> CatalogServiceClient<Authenticated> {
         CatalogServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+    }
+
+    /// The lives of tenants.
+    #[must_use]
+    pub fn tenants(&self) -> TenantServiceClient<Authenticated> {
+        TenantServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
     }
 
     /// What is limited over several edges.

@@ -19,8 +19,8 @@ pub(super) fn files() -> Result<Files> {
 fn table() -> Result<String> {
     let mut table = "| call |".to_owned();
     Role::ALL.iter().for_each(|role| table.push_str(&format!(" {role} |")));
-    table.push_str(" enrolment token |\n|---|");
-    table.push_str(&":-:|".repeat(Role::ALL.len() + 1));
+    table.push_str(" enrolment token | platform |\n|---|");
+    table.push_str(&":-:|".repeat(Role::ALL.len() + 2));
     for rule in RULES {
         let call = rule.path.strip_prefix("/signalbox.v1.").context("shorten the name of a method")?;
         table.push_str(&format!("\n| `{}` |", call.replace('/', ".")));
@@ -28,6 +28,7 @@ fn table() -> Result<String> {
             table.push_str(if rule.roles.contains(&role) { " ● |" } else { "  |" });
         }
         table.push_str(if rule.enrols { " ● |" } else { "  |" });
+        table.push_str(if rule.platform { " ● |" } else { "  |" });
     }
     Ok(table)
 }
@@ -40,6 +41,6 @@ mod tests {
     fn each_method_is_a_row_with_a_mark_for_each_of_its_roles() {
         let table = table().unwrap();
         assert_eq!(table.lines().count(), RULES.len() + 2);
-        assert!(table.contains("| `AgentService.Connect` |  |  |  | ● |  |  |"), "{table}");
+        assert!(table.contains("| `AgentService.Connect` |  |  |  | ● |  |  |  |"), "{table}");
     }
 }

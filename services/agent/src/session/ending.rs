@@ -60,17 +60,21 @@ impl Ending {
             Code::Aborted if status.message().starts_with(NEWER_SESSION) => {
                 Self::Superseded(Box::new(status))
             }
-            Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument => {
-                Self::Refused(Box::new(status))
-            }
+            // With the time to try again, the refusal is one that may pass, such as of a tenant that is suspended.
+            Code::PermissionDenied if retry_after(&status).is_none() => Self::Refused(Box::new(status)),
+            Code::Unauthenticated | Code::InvalidArgument => Self::Refused(Box::new(status)),
             _ => {
-                let details = status.get_error_details();
-                let retry_after = details.retry_info().and_then(|info| info.retry_delay).unwrap_or_default();
+                let retry_after = retry_after(&status).unwrap_or_default();
                 let why = format!("{:?}: {}", status.code(), chain(status.message().to_owned(), &status));
                 Self::Lost { why, retry_after: retry_after.min(RETRY_AFTER_MAX) }
             }
         }
     }
+}
+
+/// How long the server asks to wait, where it does.
+fn retry_after(status: &Status) -> Option<Duration> {
+    status.get_error_details().retry_info().and_then(|info| info.retry_delay)
 }
 
 /// What happened and what caused it, in one line.
@@ -107,6 +111,16 @@ mod tests {
         let aborted = |message: &str| Ending::of(Status::aborted(message));
         assert!(matches!(aborted("a newer session of agent 'web-1' has begun"), Ending::Superseded(_)));
         assert!(matches!(aborted("session 4 is over: it was given up"), Ending::Lost { .. }));
+    }
+
+    #[test]
+    fn a_refusal_that_may_pass_is_waited_for() {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(5)));
+        let suspended =
+            Status::with_error_details(Code::PermissionDenied, "the tenant is suspended", details);
+        assert!(
+            matches!(Ending::of(suspended), Ending::Lost { retry_after, .. } if retry_after == Duration::from_secs(5))
+        );
     }
 
     #[test]

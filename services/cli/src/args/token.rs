@@ -27,7 +27,8 @@ pub(crate) struct TokenArgs {
     /// How long it holds.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = value::seconds)]
     pub(crate) ttl: u32,
-    /// Sign here, for this tenant; * for the role service.
+    /// Sign here, for this tenant; * for the role service, and with the role admin for an administrator of the
+    /// platform.
     #[arg(long)]
     pub(crate) tenant: Option<String>,
     /// Sign with the secret in SIGNALBOX_JWT_SECRET, as is done unless --secret-file is given.

@@ -99,7 +99,11 @@ impl Holder {
             }
         } else {
             self.hear(answer.total);
-            answers.extend(self.waiting.drain(..).map(|waiter| (waiter.answer, Err(Full))));
+            let full = match answer.tenant_max {
+                0 => Full::Holder,
+                max => Full::Tenant { max },
+            };
+            answers.extend(self.waiting.drain(..).map(|waiter| (waiter.answer, Err(full))));
         }
         answers
     }

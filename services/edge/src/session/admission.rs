@@ -20,11 +20,13 @@ use crate::{
     },
     limits::{Refused, SocketLimits, UserKey, UserPermit},
     places::{Full, Place},
+    tenants::Hold,
 };
 
 /// A user who was let in.
 pub(super) struct Admitted {
     pub(super) user: User,
+    tenant: Hold,
     permit: UserPermit,
     place: Place,
     connections_max: u32,
@@ -37,6 +39,7 @@ impl Admitted {
             () = self.permit.changed() => Changed::Pool,
             () = self.place.changed() => Changed::Pool,
             () = self.user.revoked() => Changed::Revoked,
+            why = self.tenant.refused() => Changed::TenantRefused(why),
         }
     }
 }
@@ -47,11 +50,14 @@ pub(super) enum Changed {
     Pool,
     /// The credential was taken back.
     Revoked,
+    /// The tenant is not served any more.
+    TenantRefused(String),
 }
 
 /// A user for whom a place among all edges was asked for.
 pub(super) struct Placed {
     user: User,
+    tenant: Result<Hold, String>,
     permit: UserPermit,
     place: Result<Place, Full>,
     limits: SocketLimits,
@@ -154,10 +160,11 @@ impl Machine {
             Err(refused) => return self.close_for(&too_many(refused)),
         };
         self.checking = true;
-        let places = self.shared.places.clone();
+        let (places, tenants) = (self.shared.places.clone(), self.shared.tenants.clone());
         self.work.push(Box::pin(async move {
+            let tenant = tenants.hold(&key.tenant_id).await;
             let place = places.take(key, limits.connections_per_user).await;
-            Outcome::Placed(Box::new(Placed { user, permit, place, limits }))
+            Outcome::Placed(Box::new(Placed { user, tenant, permit, place, limits }))
         }));
         Continue(())
     }
@@ -165,9 +172,24 @@ impl Machine {
     /// The other edges leave a place for the user, or do not.
     pub(super) fn on_placed(&mut self, placed: Placed) -> Flow {
         self.checking = false;
-        let Placed { user, permit, place, limits } = placed;
-        let Ok(place) = place else {
-            return self.close_for(&too_many(Refused::User { max: limits.connections_per_user }));
+        let Placed { user, tenant, permit, place, limits } = placed;
+        let tenant = match tenant {
+            Ok(tenant) => tenant,
+            Err(why) => return self.close_for(&credentials::tenant_refused(why)),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(Full::Holder) => {
+                return self.close_for(&too_many(Refused::User { max: limits.connections_per_user }));
+            }
+            Err(full @ Full::Tenant { .. }) => {
+                let message = full.to_string();
+                return self.close_for(&Ending {
+                    code: Code::TooManyConnections,
+                    message,
+                    retry_after_s: None,
+                });
+            }
         };
         let (dialect, tenant_id) = (self.dialect.id(), user.principal.tenant_id.clone());
         tracing::info!(
@@ -183,7 +205,7 @@ impl Machine {
         );
         self.allowance.set_limit(limits.messages_per_minute);
         let connections_max = limits.connections_per_user;
-        self.admitted = Some(Admitted { user, permit, place, connections_max });
+        self.admitted = Some(Admitted { user, tenant, permit, place, connections_max });
         self.teller.enter(&tenant_id);
         self.timers.clear(Timer::Authentication);
         self.timers.set(Timer::KeepAlive, Instant::now() + self.shared.timing.keep_alive);
@@ -200,6 +222,7 @@ impl Machine {
         match changed {
             Changed::Pool => self.tell_pool(),
             Changed::Revoked => self.close_for(&credentials::revoked()),
+            Changed::TenantRefused(why) => self.close_for(&credentials::tenant_refused(why.clone())),
         }
     }
 

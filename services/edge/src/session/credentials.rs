@@ -126,6 +126,11 @@ pub(super) fn revoked() -> Ending {
     ending(Code::Expired, "the API key was revoked or has expired")
 }
 
+/// The user's tenant is not served, for this reason.
+pub(super) fn tenant_refused(why: String) -> Ending {
+    Ending { code: Code::Forbidden, message: why, retry_after_s: None }
+}
+
 /// The user's time is over.
 pub(super) fn expired() -> Ending {
     ending(Code::Expired, "the token has expired")
@@ -147,6 +152,8 @@ fn unknown_key(error: &CallError) -> Ending {
         Code::Unavailable | Code::Internal => {
             Ending { code: error.code, message: error.message.clone(), retry_after_s: error.retry_after_s }
         }
+        // The key is good, and its tenant is not served.
+        Code::Forbidden => tenant_refused(error.message.clone()),
         _ => ending(Code::Unauthenticated, UNKNOWN),
     }
 }

@@ -104,6 +104,9 @@ async fn what_is_wrong_with_a_token_is_refused() {
     ] {
         assert!(matches!(refused(with(name, value.clone())), Error::Invalid(_)), "{name}: {value}");
     }
+    let mut of_the_platform = with("tenant_id", json!("*"));
+    of_the_platform["role"] = json!("admin");
+    assert!(matches!(refused(of_the_platform), Error::Invalid(_)), "the secret alone signs for the platform");
     let expired_at = |ago: Duration| with("exp", json!((NOW - ago).unix_timestamp()));
     assert_eq!(refused(expired_at(Duration::seconds(60))), Error::Expired);
     assert!(

@@ -74,6 +74,8 @@ pub(super) fn register(draft: &mut Draft<'_>, new: &Create, now: OffsetDateTime)
         connected_at: None,
         disconnected_at: None,
     };
+    draft.check_agents()?;
+    draft.check_stored(None, agent.stored_bytes())?;
     let data = object(json!({
         "agent_id": agent.agent_id,
         "name": agent.name,
@@ -111,6 +113,7 @@ impl Change for Update {
 
     fn apply(&self, draft: &mut Draft<'_>, now: OffsetDateTime) -> Result<(), Error> {
         let mut agent = draft.agent(&self.agent_id).ok_or_else(|| Error::no_agent(&self.agent_id))?.clone();
+        let stored_bytes = agent.stored_bytes();
         if self.expected_version != 0 && self.expected_version != agent.version {
             let message = format!(
                 "expected_version: expected {}, the agent has {}",
@@ -134,6 +137,7 @@ impl Change for Update {
             agent.config = Some(desired(content, hash, old + 1)?);
             note(&mut changes, "config_generation", &json!(old), &json!(old + 1));
         }
+        draft.check_stored(Some(stored_bytes), agent.stored_bytes())?;
         updated(draft, agent, &changes, now);
         Ok(())
     }

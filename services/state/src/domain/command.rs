@@ -8,7 +8,8 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{
-    About, Change, Code, Command, Draft, Error, Execution, Needs, NewEvent, agent, session, validate,
+    About, Change, Code, Command, Draft, Error, Execution, Needs, NewEvent, agent, session, tenant::Class,
+    validate,
 };
 
 /// Longest name, in bytes.
@@ -52,6 +53,9 @@ pub(crate) struct Issued {
 
 impl Change for Issue {
     type Reply = Issued;
+
+    // A tenant whose log is flooded must still be able to stop what floods it.
+    const CLASS: Class = Class::Counted;
 
     fn needs(&self, needs: &mut Needs) {
         for agent_id in self.agent_ids.iter().flatten() {
@@ -249,6 +253,8 @@ pub(crate) struct Cancel {
 
 impl Change for Cancel {
     type Reply = ();
+
+    const CLASS: Class = Class::Counted;
 
     fn needs(&self, needs: &mut Needs) {
         needs.commands.insert(self.command_id);

@@ -4,6 +4,7 @@
 mod enrolments;
 mod keys;
 mod resources;
+mod tenant;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -12,7 +13,9 @@ use uuid::Uuid;
 
 use super::{
     Agent, Change, Command, Error, Execution, NewEvent, Origin, audit,
+    footprint::growth,
     system::{System, Told},
+    tenant::{Class, Standing},
 };
 pub(crate) use enrolments::Loaded as LoadedEnrolments;
 pub(crate) use keys::Loaded as LoadedKeys;
@@ -71,6 +74,8 @@ pub(crate) struct View {
     pub(crate) keys: LoadedKeys,
     /// Enrolment tokens.
     pub(crate) enrolments: LoadedEnrolments,
+    /// The tenant.
+    pub(crate) standing: Standing,
 }
 
 impl View {
@@ -123,6 +128,7 @@ impl View {
 
     /// Keeps what a change has drafted, and gives its events their revisions.
     fn keep(&mut self, staged: Staged) {
+        self.keep_account(&staged);
         for (id, agent) in staged.agents {
             self.dirty_agents.insert(id.clone());
             self.agents.insert(id, agent);
@@ -170,6 +176,7 @@ struct Staged {
     resources: resources::Staged,
     keys: keys::Staged,
     enrolments: enrolments::Staged,
+    tenant: tenant::Staged,
 }
 
 /// One change's layer over the view.
@@ -212,7 +219,15 @@ impl<'view> Draft<'view> {
         change: &C,
         now: OffsetDateTime,
     ) -> Result<(C::Reply, u64), Error> {
-        let reply = Draft::run(view, origin, |draft| change.apply(draft, now))?;
+        let is_service = origin.is_service();
+        view.standing.admit(C::CLASS, is_service)?;
+        let reply = Draft::run(view, origin, |draft| {
+            let reply = change.apply(draft, now)?;
+            if C::CLASS == Class::Paced && !is_service {
+                draft.check_rate(u64::from(origin.call.is_some()))?;
+            }
+            Ok(reply)
+        })?;
         let revision = view.head;
         if let Some(call) = &origin.call
             && let Some(about) = change.about(&reply)
@@ -231,11 +246,18 @@ impl<'view> Draft<'view> {
 
     /// Writes an agent.
     pub(crate) fn put_agent(&mut self, agent: Agent) {
+        let old = self.agent(&agent.agent_id).map(Agent::stored_bytes);
+        let account = &mut self.staged.tenant;
+        account.agents += i64::from(old.is_none());
+        account.stored_bytes += growth(old, Some(agent.stored_bytes()));
         self.staged.agents.insert(agent.agent_id.clone(), Some(agent));
     }
 
     /// Deletes an agent.
     pub(crate) fn delete_agent(&mut self, agent_id: &str) {
+        let old = self.agent(agent_id).map(Agent::stored_bytes);
+        self.staged.tenant.agents -= i64::from(old.is_some());
+        self.staged.tenant.stored_bytes += growth(old, None);
         self.staged.agents.insert(agent_id.into(), None);
     }
 

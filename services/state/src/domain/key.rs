@@ -10,7 +10,9 @@ use serde_json::json;
 use signalbox_identity::{Role, SecretHash};
 use time::{Duration, OffsetDateTime};
 
-use super::{About, Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, validate};
+use super::{
+    About, Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, tenant::Class, validate,
+};
 pub(crate) use rotation::{Confirm, Rotate};
 
 /// Most keys of a tenant that hold at once, those of single agents apart.
@@ -256,6 +258,8 @@ pub(crate) struct Revoke {
 
 impl Change for Revoke {
     type Reply = ApiKey;
+
+    const CLASS: Class = Class::Counted;
 
     fn needs(&self, needs: &mut Needs) {
         needs.keys.rows.insert(self.key_id.clone());

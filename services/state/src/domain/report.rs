@@ -11,7 +11,9 @@ use super::{
     Change, Code, Draft, Error, EventInput, Needs, NewEvent, agent, command, event,
     kind::Kinds,
     resource::{Circumstances, Write},
-    session, validate,
+    session,
+    tenant::Class,
+    validate,
 };
 
 /// Most lines of one report.
@@ -112,6 +114,8 @@ pub(crate) struct Refusal {
 
 impl Change for Accept {
     type Reply = Accepted;
+
+    const CLASS: Class = Class::Counted;
 
     fn needs(&self, needs: &mut Needs) {
         needs.agents.insert(self.agent_id.clone());

@@ -291,5 +291,6 @@ fn check_row(
         let message = format!("{place}: expected at most {DATA_LEN_MAX} bytes of fields together, got {len}");
         return Err(Error::invalid(place, message));
     }
+    draft.check_stored(old.map(Resource::stored_bytes), row.stored_bytes())?;
     run::check_room(draft, row, old, place)
 }

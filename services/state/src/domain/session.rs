@@ -9,7 +9,9 @@ use signalbox_proto::v1::{Connectivity, ExecutionState};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Agent, Change, Code, Draft, Error, Needs, agent, command, enrolment, resource, validate};
+use super::{
+    Agent, Change, Code, Draft, Error, Needs, agent, command, enrolment, resource, tenant::Class, validate,
+};
 
 /// Most capabilities of an agent.
 const CAPABILITIES_MAX: usize = 64;
@@ -160,6 +162,8 @@ impl Open {
 
 impl Change for Open {
     type Reply = Opened;
+
+    const CLASS: Class = Class::Counted;
 
     fn needs(&self, needs: &mut Needs) {
         needs.agents.insert(self.agent_id.clone());

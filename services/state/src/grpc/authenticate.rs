@@ -15,16 +15,22 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
-use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, Rule, rule_of};
+use signalbox_identity::{Keys, PresentedApiKey, Principal, Role, Rule, may_call, rule_of};
 use signalbox_telemetry::now;
 use signalbox_transport::Peer;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
-use super::{Refusals, caller::traceparent, calls};
+use super::{
+    Refusals,
+    caller::traceparent,
+    calls,
+    shares::{Held, Shares},
+};
 use crate::{
     domain::{Code, Error, audit::Call},
     log::Appender,
+    standing::Standings,
     store::SystemPool,
 };
 use api_keys::ApiKeys;
@@ -32,7 +38,7 @@ use certificate::AgentName;
 use enrolment::Enrolments;
 pub(super) use enrolment::Enroller;
 
-/// How often it is looked whether the API key of a stream still holds.
+/// How often it is looked whether the API key of a stream still holds, and whether its tenant is served.
 const STREAM_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How agents show who they are.
@@ -44,12 +50,17 @@ pub(crate) struct AgentPolicy {
     pub(crate) certified: bool,
 }
 
+/// How long it may take to look whether a tenant is served.
+const TENANT_LOOK_MAX: Duration = Duration::from_secs(1);
+
 /// Knows whose credential is whose.
 pub(crate) struct Authenticator {
     keys: Keys,
     api_keys: ApiKeys,
     enrolments: Enrolments,
     agents: AgentPolicy,
+    standings: Standings,
+    shares: Shares,
 }
 
 /// Who is let in, and by which enrolment token where it enrols.
@@ -59,9 +70,24 @@ struct Admitted {
 }
 
 impl Authenticator {
-    pub(crate) fn new(keys: Keys, pool: SystemPool, appender: Appender, agents: AgentPolicy) -> Self {
+    pub(crate) fn new(
+        keys: Keys,
+        pool: SystemPool,
+        appender: Appender,
+        agents: AgentPolicy,
+        standings: Standings,
+        shares: Shares,
+    ) -> Self {
         let enrolments = Enrolments::new(pool.clone());
-        Self { keys, api_keys: ApiKeys::new(pool, appender), enrolments, agents }
+        Self { keys, api_keys: ApiKeys::new(pool, appender), enrolments, agents, standings, shares }
+    }
+
+    /// Waits for a caller's turn among the calls of its tenant. Edges and administrators of the platform are of none.
+    async fn turn(&self, principal: &Principal, path: &str) -> Result<Option<Held>, Error> {
+        if principal.tenant_id == "*" {
+            return Ok(None);
+        }
+        self.shares.take(&principal.tenant_id, path).await
     }
 
     /// What signs tokens.
@@ -73,11 +99,30 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED`; `UNAVAILABLE` when API keys cannot be looked up.
+    /// `UNAUTHENTICATED`; `PERMISSION_DENIED` when the tenant is not served; `UNAVAILABLE` when API keys cannot be
+    /// looked up.
     pub(super) async fn check(&self, credential: &str) -> Result<Principal, Error> {
-        match PresentedApiKey::parse(credential) {
-            Some(presented) => self.api_keys.check(&presented, now()).await,
-            None => self.keys.verify_fresh(credential, now()).await.map_err(|error| unauthenticated(&error)),
+        let principal = match PresentedApiKey::parse(credential) {
+            Some(presented) => self.api_keys.check(&presented, now()).await?,
+            None => {
+                let verified = self.keys.verify_fresh(credential, now()).await;
+                verified.map_err(|error| unauthenticated(&error))?
+            }
+        };
+        self.check_tenant(&principal).await?;
+        Ok(principal)
+    }
+
+    /// Edges and administrators of the platform are of no tenant. While tenants cannot be looked up, they are served:
+    /// what needs the database says itself that it is away.
+    async fn check_tenant(&self, principal: &Principal) -> Result<(), Error> {
+        if principal.tenant_id == "*" {
+            return Ok(());
+        }
+        let checked = tokio::time::timeout(TENANT_LOOK_MAX, self.standings.check(&principal.tenant_id)).await;
+        match checked {
+            Ok(Err(error)) if error.code == Code::PermissionDenied => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -105,12 +150,17 @@ impl Authenticator {
             }
             let (principal, enroller) =
                 self.enrolments.check(&presented, peer.and_then(Peer::address)).await?;
+            self.check_tenant(&principal).await?;
             let enroller = if self.agents.certified { enroller.certified(name)? } else { enroller };
             return Ok(Admitted { principal, enroller: Some(enroller) });
         }
         let principal = match (credential, name.as_ref()) {
             (Some(credential), _) => self.check(credential).await?,
-            (None, Some(name)) => name.principal(),
+            (None, Some(name)) => {
+                let principal = name.principal();
+                self.check_tenant(&principal).await?;
+                principal
+            }
             (None, None) => {
                 let message = "no credentials: expected metadata authorization: Bearer <token>";
                 return Err(Error::new(Code::Unauthenticated, message));
@@ -123,8 +173,8 @@ impl Authenticator {
         Ok(Admitted { principal, enroller: None })
     }
 
-    /// Waits until the credential of a stream no longer holds, and says why. While API keys cannot be looked up,
-    /// they hold.
+    /// Waits until the credential of a stream no longer holds or its tenant is not served any more, and says why.
+    /// While API keys and tenants cannot be looked up, they hold.
     pub(super) async fn ended(&self, principal: &Principal) -> Error {
         let expired = async {
             match principal.expires_at {
@@ -134,23 +184,30 @@ impl Authenticator {
                 None => std::future::pending().await,
             }
         };
-        let Some(key_id) = &principal.key_id else {
-            expired.await;
-            return Error::new(Code::Unauthenticated, "the token has expired");
-        };
-        let revoked = async {
+        let refused = async {
             loop {
                 tokio::time::sleep(STREAM_LOOK_EVERY).await;
-                match self.api_keys.look(key_id, now()).await {
-                    Err(error) if error.code == Code::Unauthenticated => return error,
+                match self.look(principal).await {
+                    Err(error) if matches!(error.code, Code::Unauthenticated | Code::PermissionDenied) => {
+                        return error;
+                    }
                     _ => {}
                 }
             }
         };
+        let what = if principal.key_id.is_some() { "API key" } else { "token" };
         tokio::select! {
-            error = revoked => error,
-            () = expired => Error::new(Code::Unauthenticated, "the API key has expired"),
+            error = refused => error,
+            () = expired => Error::new(Code::Unauthenticated, format!("the {what} has expired")),
         }
+    }
+
+    /// Looks whether a credential that was good before still is.
+    async fn look(&self, principal: &Principal) -> Result<(), Error> {
+        if let Some(key_id) = &principal.key_id {
+            self.api_keys.look(key_id, now()).await?;
+        }
+        self.check_tenant(principal).await
     }
 }
 
@@ -201,7 +258,7 @@ where
         let mut inner = mem::replace(&mut self.inner, copy);
         async move {
             match authenticate.admit(&mut request).await {
-                Ok(()) => inner.call(request).await,
+                Ok(_held) => inner.call(request).await,
                 Err(error) => Ok(Status::from(error).into_http()),
             }
         }
@@ -210,8 +267,8 @@ where
 }
 
 impl Authenticate {
-    /// Lets a call in, or says why not.
-    async fn admit(&self, request: &mut Request<Body>) -> Result<(), Error> {
+    /// Lets a call in when it is its tenant's turn, or says why not. What is returned is held during the call.
+    async fn admit(&self, request: &mut Request<Body>) -> Result<Option<Held>, Error> {
         let peer = request.extensions().get::<Peer>().cloned();
         let credential = bearer(request.headers())?;
         let identified = self.authenticator.identify(credential, request.uri().path(), peer.as_ref()).await;
@@ -239,14 +296,15 @@ impl Authenticate {
         if let Some(enroller) = enroller {
             request.extensions_mut().insert(enroller);
         }
+        let turn = self.authenticator.turn(&principal, request.uri().path()).await?;
         request.extensions_mut().insert(principal);
-        Ok(())
+        Ok(turn)
     }
 
     /// The row by which the method is for this caller.
     fn right(&self, path: &str, principal: &Principal, enrols: bool) -> Result<&'static Rule, Error> {
-        let is_for = |rule: &&Rule| if enrols { rule.enrols } else { rule.roles.contains(&principal.role) };
-        let rule = rule_of(path).filter(is_for).ok_or_else(|| forbidden(principal.role))?;
+        let is_for = |rule: &&Rule| if enrols { rule.enrols } else { may_call(principal, path) };
+        let rule = rule_of(path).filter(is_for).ok_or_else(|| forbidden(principal))?;
         let is_fleets = principal.role == Role::Agent && principal.agent_id.is_none() && !enrols;
         if is_fleets && !self.authenticator.agents.fleet_allowed {
             let message = "the credential is good for every agent of the tenant, which is not allowed here: enrol the \
@@ -277,8 +335,13 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Error> {
 }
 
 /// What a caller is told whose role is not in the row of the method.
-fn forbidden(role: Role) -> Error {
-    Error::new(Code::PermissionDenied, format!("the role {role} may not do this"))
+fn forbidden(principal: &Principal) -> Error {
+    let message = if principal.is_platform() {
+        "an administrator of the platform may not do this: it is for credentials of a tenant".into()
+    } else {
+        format!("the role {} may not do this", principal.role)
+    };
+    Error::new(Code::PermissionDenied, message)
 }
 
 /// What the holder of a bad token is told.

@@ -65,6 +65,17 @@ impl Caller {
         key: &str,
         request: &impl prost::Message,
     ) -> Result<Submission<C>, Error> {
+        self.submission_to(self.tenant("")?, change, key, request)
+    }
+
+    /// A change of a tenant by this caller, who was found to have the right to it.
+    pub(super) fn submission_to<C>(
+        &self,
+        tenant_id: String,
+        change: C,
+        key: &str,
+        request: &impl prost::Message,
+    ) -> Result<Submission<C>, Error> {
         let field = "idempotency_key";
         if key.len() > IDEMPOTENCY_KEY_LEN_MAX || key.chars().any(char::is_control) {
             let message = format!(
@@ -78,7 +89,7 @@ impl Caller {
         };
         let idempotency = (!key.is_empty())
             .then(|| Idempotency { key: format!("{owner}\n{key}"), fingerprint: fingerprint(request) });
-        Ok(Submission { tenant_id: self.tenant("")?, origin: self.origin(), change, idempotency })
+        Ok(Submission { tenant_id, origin: self.origin(), change, idempotency })
     }
 }
 

@@ -9,7 +9,10 @@ use uuid::Uuid;
 use super::{Context, caller::Caller, convert};
 use crate::{
     domain::{Code, Error, check_plain, check_word},
-    store::places::{self, Held, Holder, Wish},
+    store::{
+        places::{self, Held, Holder, Wish},
+        signed,
+    },
 };
 
 /// Longest name of what is counted, in bytes.
@@ -41,11 +44,13 @@ impl PlaceService for Service {
         };
         let sequence = i64::try_from(asked.sequence)
             .map_err(|_| Error::invalid("sequence", format!("sequence: expected at most {}", i64::MAX)))?;
-        let wish = Wish { held, held_max: i64::from(asked.max), sequence };
+        let tenant_max = signed(self.0.limits.sockets.unwrap_or(0));
+        let wish = Wish { held, held_max: i64::from(asked.max), tenant_max, sequence };
         let outcome = self.hold(edge_id, &holder, wish).await;
-        let (granted, total) = match outcome.map_err(Error::from)? {
-            Held::Granted(total) => (true, total),
-            Held::Refused(total) => (false, total),
+        let (granted, total, tenant_max) = match outcome.map_err(Error::from)? {
+            Held::Granted(total) => (true, total, 0),
+            Held::Refused(total) => (false, total, 0),
+            Held::TenantFull { total, max } => (false, total, max),
             Held::UnknownEdge => {
                 let message = "edge_id: expected an edge that has renewed its places";
                 return Err(
@@ -53,7 +58,8 @@ impl PlaceService for Service {
                 );
             }
         };
-        Ok(Response::new(v1::HoldPlacesResponse { granted, total: count(total) }))
+        let tenant_max = u64::try_from(tenant_max).unwrap_or(0);
+        Ok(Response::new(v1::HoldPlacesResponse { granted, total: count(total), tenant_max }))
     }
 
     async fn renew_places(

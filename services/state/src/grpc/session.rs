@@ -187,6 +187,7 @@ impl<'run> Session<'run> {
         let credential_ended = context.authenticator.ended(&principal);
         tokio::pin!(silence, credential_ended);
         let mut drained = false;
+        let mut held_until = tokio::time::Instant::now();
         loop {
             tokio::select! {
                 request = requests.next(), if inbox.has_room() => {
@@ -201,6 +202,9 @@ impl<'run> Session<'run> {
                             return Ok("stream_ended");
                         }
                     }
+                }
+                () = tokio::time::sleep_until(held_until), if inbox.is_holding() => {
+                    held_until = self.release(&mut inbox).await?;
                 }
                 acked = inbox.settled(), if !inbox.is_empty() => {
                     let (ack, error) = acked;
@@ -233,14 +237,11 @@ impl<'run> Session<'run> {
     async fn take(&self, request: v1::ConnectRequest, inbox: &mut Inbox) -> Result<(), Error> {
         match request.message {
             Some(connect_request::Message::Report(report)) => {
-                let sequence = report.sequence;
-                let is_bound = self.principal.agent_id.is_some();
-                let agent_id = self.agent_id.clone();
-                let (change, origin) =
-                    inbox::accept(agent_id, self.session_epoch, self.instance_uid, report, is_bound);
-                let pending = self.context.appender.enqueue(self.submission(change, origin)).await?;
-                inbox.push(sequence, pending);
-                Ok(())
+                if inbox.is_holding() || self.wait(inbox).is_some() {
+                    inbox.hold(report);
+                    return Ok(());
+                }
+                self.accept(report, inbox).await
             }
             Some(connect_request::Message::Metrics(sample)) => {
                 self.context.board.put(&self.tenant_id, &self.agent_id, sample);
@@ -252,6 +253,37 @@ impl<'run> Session<'run> {
             }
             None => {
                 Err(Error::invalid("message", "message: expected report, metrics or heartbeat, got none"))
+            }
+        }
+    }
+
+    /// Puts a report on its way into the log.
+    async fn accept(&self, report: v1::Report, inbox: &mut Inbox) -> Result<(), Error> {
+        let sequence = report.sequence;
+        let is_bound = self.principal.agent_id.is_some();
+        let agent_id = self.agent_id.clone();
+        let (change, origin) =
+            inbox::accept(agent_id, self.session_epoch, self.instance_uid, report, is_bound);
+        let pending = self.context.appender.enqueue(self.submission(change, origin)).await?;
+        inbox.push(sequence, pending);
+        Ok(())
+    }
+
+    /// For how long the next report has to wait, where the tenant's events come too fast.
+    fn wait(&self, inbox: &Inbox) -> Option<Duration> {
+        let paces = self.context.appender.paces();
+        paces.wait(&self.tenant_id, inbox.under_way(), signalbox_telemetry::now())
+    }
+
+    /// Lets go of what was held back as far as the tenant's pace allows; answers when to look again.
+    async fn release(&self, inbox: &mut Inbox) -> Result<tokio::time::Instant, Error> {
+        loop {
+            if let Some(wait) = self.wait(inbox) {
+                return Ok(tokio::time::Instant::now() + wait);
+            }
+            match inbox.release() {
+                Some(report) => self.accept(report, inbox).await?,
+                None => return Ok(tokio::time::Instant::now()),
             }
         }
     }
@@ -343,6 +375,7 @@ async fn hello(requests: &mut Streaming<v1::ConnectRequest>) -> Result<v1::Hello
 fn close_reason(error: &Error) -> &'static str {
     match error.code {
         Code::Unauthenticated => "credential_ended",
+        Code::PermissionDenied => "tenant_not_served",
         Code::Unavailable if error.retry_after.is_some() => "service_unavailable",
         Code::Unavailable => "heartbeat_timeout",
         _ => "protocol_error",

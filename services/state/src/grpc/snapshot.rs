@@ -32,11 +32,11 @@ impl Context {
         let mut bounds = store::tenants::bounds(&mut *transaction, tenant_id).await?;
         if bounds.is_none() {
             // A log begins with the first who asks, and is not yet there at the moment that was looked at.
-            store::tenants::open(&mut *self.pool.of(tenant_id).await?, tenant_id).await?;
+            self.bounds(tenant_id).await?;
             transaction = self.pool.begin_with(tenant_id, BEGIN).await?;
             bounds = store::tenants::bounds(&mut *transaction, tenant_id).await?;
         }
-        let bounds = bounds.ok_or(sqlx::Error::RowNotFound)?;
+        let bounds = bounds.unwrap_or(Bounds::NONE);
         Ok(Snapshot { transaction, bounds, tenant_id: tenant_id.into() })
     }
 }

@@ -4,7 +4,7 @@ mod load;
 mod save;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Instant,
 };
@@ -13,14 +13,17 @@ use signalbox_proto::v1;
 use signalbox_telemetry::now;
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Idempotency, job::Job};
+use super::{
+    Idempotency, Paces,
+    job::{Beginning, Job},
+    queue::Queue,
+};
 use crate::{
     bus::Bell,
-    domain::{Code, Error, Needs, View, event::whole_micros},
-    store::{self, TenantPool, idempotency::Answer, kinds::KindCache},
+    domain::{Code, Error, Needs, View, event::whole_micros, tenant::Limits},
+    store::{self, TenantPool, idempotency::Answer, kinds::KindCache, tenants::Head},
     system::Monitor,
     watch::Hub,
 };
@@ -32,7 +35,12 @@ pub(super) struct Lane {
     pub(super) bell: Bell,
     pub(super) kinds: KindCache,
     pub(super) monitor: Monitor,
+    pub(super) paces: Paces,
     pub(super) batch_len_max: usize,
+    /// What tenants may use that have no bounds of their own.
+    pub(super) limits: Limits,
+    /// Whether a tenant begins with its first use.
+    pub(super) begins_by_use: bool,
 }
 
 /// What a commit brought to one tenant's log.
@@ -58,17 +66,18 @@ impl From<sqlx::Error> for Failure {
 
 impl Lane {
     /// Works until `shutdown`, and then until the queue is empty.
-    pub(super) async fn run(self, mut queue: mpsc::Receiver<Box<dyn Job>>, shutdown: CancellationToken) {
-        let mut batch = Vec::new();
+    pub(super) async fn run(self, queue: Queue<Box<dyn Job>>, shutdown: CancellationToken) {
+        let mut is_closed = false;
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled(), if !queue.is_closed() => queue.close(),
-                taken = queue.recv_many(&mut batch, self.batch_len_max) => {
-                    if taken == 0 {
-                        return;
-                    }
-                    self.commit(std::mem::take(&mut batch)).await;
+                () = shutdown.cancelled(), if !is_closed => {
+                    is_closed = true;
+                    queue.close();
+                }
+                batch = queue.take(self.batch_len_max) => match batch {
+                    Some(batch) => self.commit(batch).await,
+                    None => return,
                 }
             }
         }
@@ -114,14 +123,21 @@ impl Lane {
         let tenant_ids: Vec<_> = wanted.keys().cloned().collect();
         let mut connection = self.pool.of_all(&tenant_ids).await?;
         let mut transaction = connection.begin().await?;
-        let bounds = store::tenants::lock(&mut transaction, &tenant_ids).await?;
+        let (heads, begun) = self.lock(&mut transaction, jobs, &wanted).await?;
         // Read under the locks, so that the times of a log never run backwards by more than the clocks differ.
         let committed_at = whole_micros(now());
-        let mut views =
-            load::load(&mut transaction, &self.kinds, jobs, wanted, &bounds, committed_at).await?;
+        let mut views = load::load(&mut transaction, &self.kinds, jobs, wanted, &heads, committed_at).await?;
+        for (tenant_id, view) in &mut views {
+            (view.standing.defaults, view.standing.is_new) = (self.limits, begun.contains(tenant_id));
+        }
         let answers = decide(&mut transaction, jobs, &mut views, committed_at).await?;
-        save::save(&mut transaction, &views, &bounds, &answers, committed_at).await?;
+        save::save(&mut transaction, &views, &heads, &answers, committed_at).await?;
         transaction.commit().await.map_err(Failure::During)?;
+        for (tenant_id, view) in &views {
+            let ahead = committed_at - view.standing.now;
+            let pace = view.standing.pace().map(|pace| pace.by_clock_ahead(ahead));
+            self.paces.put(tenant_id, pace, committed_at);
+        }
         let appended =
             views.into_iter().filter(|(_, view)| !view.events.is_empty()).map(|(tenant_id, view)| {
                 let events = view
@@ -131,6 +147,34 @@ impl Lane {
                 Appended { head: view.head, events: events.collect(), tenant_id }
             });
         Ok(appended.collect())
+    }
+
+    /// Locks the tenants of a batch, and says which of them it has begun. One that is not there and that nothing of
+    /// the batch begins is left out.
+    async fn lock(
+        &self,
+        connection: &mut PgConnection,
+        jobs: &[Box<dyn Job>],
+        wanted: &BTreeMap<String, Needs>,
+    ) -> Result<(HashMap<String, Head>, HashSet<String>), sqlx::Error> {
+        let tenant_ids: Vec<_> = wanted.keys().cloned().collect();
+        let mut heads = store::tenants::lock(&mut *connection, &tenant_ids).await?;
+        if heads.len() == tenant_ids.len() {
+            return Ok((heads, HashSet::new()));
+        }
+        let missing = |beginning: Beginning| {
+            let begins = jobs.iter().filter(|job| job.beginning() == beginning).map(|job| job.tenant_id());
+            let absent: BTreeSet<_> = begins.filter(|tenant_id| !heads.contains_key(*tenant_id)).collect();
+            absent.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let by_use = if self.begins_by_use { missing(Beginning::Use) } else { Vec::new() };
+        let by_creation = missing(Beginning::Creation);
+        if by_use.is_empty() && by_creation.is_empty() {
+            return Ok((heads, HashSet::new()));
+        }
+        let begun = store::tenants::begin(&mut *connection, &by_use, &by_creation).await?;
+        heads = store::tenants::lock(&mut *connection, &tenant_ids).await?;
+        Ok((heads, begun))
     }
 }
 
@@ -156,7 +200,10 @@ async fn decide(
     }
     let mut answers = Vec::new();
     for job in jobs {
-        let view = views.entry(job.tenant_id().to_owned()).or_default();
+        let Some(view) = views.get_mut(job.tenant_id()) else {
+            job.refuse_absent();
+            continue;
+        };
         let place = job.idempotency().map(|idempotency| (job.tenant_id().to_owned(), idempotency.clone()));
         let Some((tenant_id, idempotency)) = place else {
             job.decide(view, now);

@@ -3,8 +3,23 @@
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::{Committed, Idempotency, Pending, Submission};
-use crate::domain::{Change, Code, Draft, Error, Needs, View, kind::Kinds};
+use super::{Committed, Idempotency, Pending, Submission, queue::Queued};
+use crate::domain::{
+    Change, Code, Draft, Error, Needs, View,
+    kind::Kinds,
+    tenant::{self, Class},
+};
+
+/// Whether a change begins the tenant that it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// It does not.
+    None,
+    /// By its use, where tenants begin so.
+    Use,
+    /// It is its creation.
+    Creation,
+}
 
 /// A change that waits to be decided, and whoever waits for it.
 pub(super) trait Job: Send + Sync {
@@ -13,6 +28,9 @@ pub(super) trait Job: Send + Sync {
 
     /// Under which key its repetition has no further effect.
     fn idempotency(&self) -> Option<&Idempotency>;
+
+    /// Whether it begins its tenant.
+    fn beginning(&self) -> Beginning;
 
     /// Names the rows it will look at.
     fn needs(&self, needs: &mut Needs);
@@ -23,6 +41,9 @@ pub(super) trait Job: Send + Sync {
     /// Decides it. Gives its answer in JSON where it has a key, so that the answer is stored with it.
     fn decide(&mut self, view: &mut View, now: OffsetDateTime) -> Option<String>;
 
+    /// Refuses it: its tenant is not there.
+    fn refuse_absent(&mut self);
+
     /// Takes the answer that an earlier call under the same key was given.
     fn repeat(&mut self, fingerprint: &[u8], response: &str);
 
@@ -31,6 +52,12 @@ pub(super) trait Job: Send + Sync {
 
     /// Tells whoever waits that the batch could not be written.
     fn failed(self: Box<Self>, error: Error);
+}
+
+impl Queued for Box<dyn Job> {
+    fn tenant_id(&self) -> &str {
+        (**self).tenant_id()
+    }
 }
 
 /// A change of a certain type.
@@ -56,6 +83,15 @@ impl<C: Change> Job for Typed<C> {
         self.submission.idempotency.as_ref()
     }
 
+    fn beginning(&self) -> Beginning {
+        match C::CLASS {
+            Class::Birth => Beginning::Creation,
+            Class::Life => Beginning::None,
+            Class::Paced | Class::Counted if self.submission.origin.is_service() => Beginning::None,
+            Class::Paced | Class::Counted => Beginning::Use,
+        }
+    }
+
     fn needs(&self, needs: &mut Needs) {
         self.submission.change.needs(needs);
     }
@@ -73,6 +109,12 @@ impl<C: Change> Job for Typed<C> {
         };
         self.outcome = Some(outcome);
         response
+    }
+
+    fn refuse_absent(&mut self) {
+        let tenant_id = &self.submission.tenant_id;
+        let is_life = C::CLASS == Class::Life;
+        self.outcome = Some(Err(if is_life { tenant::not_found(tenant_id) } else { tenant::absent() }));
     }
 
     fn repeat(&mut self, fingerprint: &[u8], response: &str) {

@@ -29,6 +29,8 @@ pub(crate) async fn put(
         "INSERT INTO agent_metrics (tenant_id, agent_id, replica_id, sample, updated_at)
          SELECT tenant_id, agent_id, $1, sample::json, $2
          FROM unnest($3::text[], $4::text[], $5::text[]) AS new (tenant_id, agent_id, sample)
+         -- Of one that is being deleted nothing may come back.
+         WHERE EXISTS (SELECT FROM tenants t WHERE t.tenant_id = new.tenant_id AND t.state <> 'deleting')
          ON CONFLICT (tenant_id, agent_id) DO UPDATE
          SET replica_id = EXCLUDED.replica_id, sample = EXCLUDED.sample, updated_at = EXCLUDED.updated_at",
         replica_id,

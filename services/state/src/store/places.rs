@@ -10,6 +10,9 @@ use uuid::Uuid;
 const CALL_LATE_MAX: Duration = Duration::from_secs(120);
 /// Most totals that one renewal tells.
 const TOTALS_MAX: i64 = 10_000;
+/// How near to what its tenant may have a wish is decided one after the other. Further away, wishes are granted at the
+/// same time; no more of them are under way than this.
+const NEAR: i64 = 1024;
 
 /// Whose places are counted, and of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub(crate) struct Wish {
     pub(crate) held: i32,
     /// So many may be held by all edges together.
     pub(crate) held_max: i64,
+    /// How many a tenant may hold that has no bound of its own; 0 is none.
+    pub(crate) tenant_max: i64,
     /// Number of the call; 0 where the edge numbers none.
     pub(crate) sequence: i64,
 }
@@ -38,6 +43,13 @@ pub(crate) enum Held {
     /// The edge holds what it held before: together it would be too many, or a later call was taken already. So
     /// many are held by all.
     Refused(i64),
+    /// The tenant would have more than its quota; the holder has so many.
+    TenantFull {
+        /// What the holder has.
+        total: i64,
+        /// What the tenant may have.
+        max: i64,
+    },
     /// The edge has no lease.
     UnknownEdge,
 }
@@ -50,7 +62,7 @@ pub(crate) async fn hold(
     wish: Wish,
 ) -> Result<Held, sqlx::Error> {
     let Holder { tenant_id, scope, subject } = holder;
-    let Wish { held, held_max, sequence } = wish;
+    let Wish { held, held_max, tenant_max, sequence } = wish;
     let mut transaction = connection.begin().await?;
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('signalbox.places' || $1 || E'\\n' || $2 || E'\\n' || $3, 0))",
@@ -85,9 +97,16 @@ pub(crate) async fn hold(
     if i64::from(held) > row.own && total > held_max {
         return Ok(Held::Refused(row.others + row.own));
     }
+    if i64::from(held) > row.own
+        && let Some(max) = over(&mut transaction, tenant_id, i64::from(held) - row.own, tenant_max).await?
+    {
+        return Ok(Held::TenantFull { total: row.others + row.own, max });
+    }
     sqlx::query!(
         "INSERT INTO edge_places (tenant_id, scope, subject, edge_id, held, sequence, told_at)
-         VALUES ($1, $2, $3, $4, $5, $6, now())
+         SELECT $1, $2, $3, $4, $5, $6, now()
+         -- Of one that is being deleted nothing may come back.
+         WHERE NOT EXISTS (SELECT FROM tenants WHERE tenant_id = $1 AND state = 'deleting')
          ON CONFLICT (tenant_id, scope, subject, edge_id) DO UPDATE SET
              held = EXCLUDED.held, sequence = EXCLUDED.sequence, told_at = EXCLUDED.told_at",
         tenant_id,
@@ -101,6 +120,43 @@ pub(crate) async fn hold(
     .await?;
     transaction.commit().await?;
     Ok(Held::Granted(total))
+}
+
+/// What a tenant may hold, where so many more are past that.
+async fn over(
+    connection: &mut PgConnection,
+    tenant_id: &str,
+    more: i64,
+    default_max: i64,
+) -> Result<Option<i64>, sqlx::Error> {
+    let (held, max) = of_tenant(&mut *connection, tenant_id, default_max).await?;
+    if max == 0 || held + more + NEAR <= max {
+        return Ok(None);
+    }
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('signalbox.places' || $1, 1))", tenant_id)
+        .execute(&mut *connection)
+        .await?;
+    let (held, max) = of_tenant(connection, tenant_id, default_max).await?;
+    Ok((held + more > max).then_some(max))
+}
+
+/// What a tenant holds at all edges, and what it may hold; 0 is no bound.
+async fn of_tenant(
+    connection: &mut PgConnection,
+    tenant_id: &str,
+    default_max: i64,
+) -> Result<(i64, i64), sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT COALESCE(sum(held), 0)::bigint AS "held!",
+                  COALESCE((SELECT sockets_max FROM tenants WHERE tenant_id = $1), $2) AS "max!"
+           FROM edge_places JOIN edges USING (edge_id)
+           WHERE tenant_id = $1 AND expires_at > now()"#,
+        tenant_id,
+        default_max,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((row.held, row.max))
 }
 
 /// Gives an edge a lease, and says whether it had one that has not run out. The places of a lease that has are

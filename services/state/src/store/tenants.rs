@@ -1,11 +1,16 @@
-//! Tenants: each with the head of its log.
+//! Tenants: each with the head of its log, its life and its bounds.
 
-use std::collections::HashMap;
+pub(crate) mod life;
+pub(crate) mod removal;
+
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::unsigned;
+use super::{signed, unreadable, unsigned};
+use crate::domain::tenant::{Account, Limits, State, Tenant};
 
 /// The bounds of a tenant's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,60 +23,165 @@ pub(crate) struct Bounds {
     pub(crate) oldest: u64,
 }
 
-/// Makes sure that the tenants exist, then locks their heads until the transaction ends, in the order of
-/// their names, so that two batches never wait for each other.
+impl Bounds {
+    /// The log of a tenant that is not there: nothing, of an incarnation that no log has.
+    pub(crate) const NONE: Self = Self { epoch: Uuid::nil(), head: 0, oldest: 1 };
+}
+
+/// A tenant whose head is locked.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The bounds of its log.
+    pub(crate) bounds: Bounds,
+    /// The tenant.
+    pub(crate) tenant: Tenant,
+    /// What it uses.
+    pub(crate) account: Account,
+    /// The time of the database, which is the same for all replicas.
+    pub(crate) at: OffsetDateTime,
+}
+
+/// A row of the table, but for the log's bounds.
+struct Row {
+    tenant_id: String,
+    display_name: String,
+    state: String,
+    state_reason: String,
+    created_at: OffsetDateTime,
+    updated_at: Option<OffsetDateTime>,
+    agents_max: Option<i64>,
+    sockets_max: Option<i64>,
+    events_per_second: Option<i64>,
+    events_burst: Option<i64>,
+    stored_bytes_max: Option<i64>,
+    retention_age_s: Option<i64>,
+    retention_bytes: Option<i64>,
+}
+
+impl Row {
+    fn tenant(self) -> Result<Tenant, sqlx::Error> {
+        let limit = |value: Option<i64>| value.map(unsigned).transpose();
+        Ok(Tenant {
+            state: state(&self.state)?,
+            limits: Limits {
+                agents: limit(self.agents_max)?,
+                sockets: limit(self.sockets_max)?,
+                events_per_second: limit(self.events_per_second)?,
+                events_burst: limit(self.events_burst)?,
+                stored_bytes: limit(self.stored_bytes_max)?,
+                retention_age_s: limit(self.retention_age_s)?,
+                retention_bytes: limit(self.retention_bytes)?,
+            },
+            tenant_id: self.tenant_id,
+            display_name: self.display_name,
+            state_reason: self.state_reason,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+fn state(word: &str) -> Result<State, sqlx::Error> {
+    State::from_word(word).ok_or_else(|| unreadable("state of a tenant", word))
+}
+
+/// Locks the heads of those tenants that are there until the transaction ends, in the order of their names, so that
+/// two batches never wait for each other.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
     tenant_ids: &[String],
-) -> Result<HashMap<String, Bounds>, sqlx::Error> {
-    let mut heads = try_lock(connection, tenant_ids).await?;
-    if heads.len() < tenant_ids.len() {
-        ensure(&mut *connection, tenant_ids).await?;
-        heads = try_lock(connection, tenant_ids).await?;
+) -> Result<HashMap<String, Head>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT tenant_id, epoch, head, oldest, display_name, state, state_reason, created_at, updated_at,
+                  agents_max, sockets_max, events_per_second, events_burst, stored_bytes_max, retention_age_s,
+                  retention_bytes, agents, stored_bytes, events_paid_at, clock_timestamp() AS "at!"
+           FROM tenants WHERE tenant_id = ANY($1) ORDER BY tenant_id FOR UPDATE"#,
+        tenant_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut heads = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let bounds = Bounds { epoch: row.epoch, head: unsigned(row.head)?, oldest: unsigned(row.oldest)? };
+        let at = row.at;
+        let account = Account {
+            agents: unsigned(row.agents.max(0))?,
+            stored_bytes: unsigned(row.stored_bytes.max(0))?,
+            events_paid_at: row.events_paid_at,
+        };
+        let row = Row {
+            tenant_id: row.tenant_id,
+            display_name: row.display_name,
+            state: row.state,
+            state_reason: row.state_reason,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            agents_max: row.agents_max,
+            sockets_max: row.sockets_max,
+            events_per_second: row.events_per_second,
+            events_burst: row.events_burst,
+            stored_bytes_max: row.stored_bytes_max,
+            retention_age_s: row.retention_age_s,
+            retention_bytes: row.retention_bytes,
+        };
+        let tenant = row.tenant()?;
+        heads.insert(tenant.tenant_id.clone(), Head { bounds, tenant, account, at });
     }
     Ok(heads)
 }
 
-async fn try_lock(
+/// Creates those of these tenants that are not there, and says which those are. One that was deleted is created only
+/// where that is asked for by name, and not by its use.
+pub(crate) async fn begin(
     connection: &mut PgConnection,
-    tenant_ids: &[String],
-) -> Result<HashMap<String, Bounds>, sqlx::Error> {
-    sqlx::query!(
-        "SELECT tenant_id, epoch, head, oldest FROM tenants WHERE tenant_id = ANY($1) ORDER BY tenant_id FOR UPDATE",
-        tenant_ids,
+    by_use: &[String],
+    by_creation: &[String],
+) -> Result<HashSet<String>, sqlx::Error> {
+    if !by_creation.is_empty() {
+        sqlx::query!(
+            "DELETE FROM deleted_tenants
+             WHERE digest IN (SELECT sha256(convert_to(id, 'UTF8')) FROM unnest($1::text[]) AS id)",
+            by_creation,
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    let tenant_ids: Vec<_> = by_use.iter().chain(by_creation).cloned().collect();
+    let begun = sqlx::query_scalar!(
+        "INSERT INTO tenants (tenant_id)
+         SELECT DISTINCT id FROM unnest($1::text[]) AS id
+         WHERE NOT EXISTS (SELECT FROM deleted_tenants WHERE digest = sha256(convert_to(id, 'UTF8')))
+         ORDER BY 1
+         ON CONFLICT (tenant_id) DO NOTHING
+         RETURNING tenant_id",
+        &tenant_ids,
     )
     .fetch_all(connection)
-    .await?
-    .into_iter()
-    .map(|row| {
-        Ok((row.tenant_id, Bounds { epoch: row.epoch, head: unsigned(row.head)?, oldest: unsigned(row.oldest)? }))
-    })
-    .collect()
-}
-
-/// Creates the tenants that do not exist. A token signed with the secret is what lets a tenant in.
-async fn ensure(executor: impl PgExecutor<'_>, tenant_ids: &[String]) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO tenants (tenant_id) SELECT unnest($1::text[]) ORDER BY 1 ON CONFLICT (tenant_id) DO NOTHING",
-        tenant_ids,
-    )
-    .execute(executor)
     .await?;
-    Ok(())
+    Ok(begun.into_iter().collect())
 }
 
-/// Moves the heads on; the transaction holds their locks.
+/// Moves the heads on, and writes what the tenants use; the transaction holds their locks.
 pub(crate) async fn set_heads(
     executor: impl PgExecutor<'_>,
-    tenant_ids: &[String],
-    heads: &[i64],
+    heads: &[(&str, u64, Account)],
 ) -> Result<(), sqlx::Error> {
+    let tenant_ids: Vec<_> = heads.iter().map(|(tenant_id, ..)| (*tenant_id).to_owned()).collect();
+    let revisions: Vec<_> = heads.iter().map(|(_, head, _)| signed(*head)).collect();
+    let agents: Vec<_> = heads.iter().map(|(.., account)| signed(account.agents)).collect();
+    let stored_bytes: Vec<_> = heads.iter().map(|(.., account)| signed(account.stored_bytes)).collect();
+    let paid_at: Vec<_> = heads.iter().map(|(.., account)| account.events_paid_at).collect();
     sqlx::query!(
-        "UPDATE tenants SET head = moved.head
-         FROM unnest($1::text[], $2::bigint[]) AS moved (tenant_id, head)
+        "UPDATE tenants SET head = moved.head, agents = moved.agents, stored_bytes = moved.stored_bytes,
+                            events_paid_at = moved.events_paid_at
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+              AS moved (tenant_id, head, agents, stored_bytes, events_paid_at)
          WHERE tenants.tenant_id = moved.tenant_id",
-        tenant_ids,
-        heads,
+        &tenant_ids,
+        &revisions,
+        &agents,
+        &stored_bytes,
+        &paid_at,
     )
     .execute(executor)
     .await?;
@@ -84,13 +194,20 @@ pub(crate) async fn renew_epochs(executor: impl PgExecutor<'_>) -> Result<u64, s
     Ok(renewed.rows_affected())
 }
 
-/// The bounds of a tenant's log, which begins with the first who asks.
-pub(crate) async fn open(connection: &mut PgConnection, tenant_id: &str) -> Result<Bounds, sqlx::Error> {
+/// The bounds of a tenant's log, which begins with the first who asks where tenants begin by their use. The log of a
+/// tenant that is not there is empty.
+pub(crate) async fn open(
+    connection: &mut PgConnection,
+    tenant_id: &str,
+    begins_by_use: bool,
+) -> Result<Bounds, sqlx::Error> {
     if let Some(bounds) = bounds(&mut *connection, tenant_id).await? {
         return Ok(bounds);
     }
-    ensure(&mut *connection, &[tenant_id.to_owned()]).await?;
-    bounds(&mut *connection, tenant_id).await?.ok_or(sqlx::Error::RowNotFound)
+    if begins_by_use {
+        begin(&mut *connection, &[tenant_id.to_owned()], &[]).await?;
+    }
+    Ok(bounds(&mut *connection, tenant_id).await?.unwrap_or(Bounds::NONE))
 }
 
 /// The bounds of a tenant's log; none before somebody has asked for it.

@@ -170,8 +170,10 @@ impl Tail {
             let count = events.len();
             let is_dense = self.extend(events.into_iter().map(Arc::new).collect());
             if !is_dense || (count == 0 && self.is_behind()) {
-                let oldest = store::tenants::open(&mut connection, &self.tenant_id).await?.oldest;
-                if oldest > head + 1 {
+                let oldest = store::tenants::bounds(&mut *connection, &self.tenant_id).await?.map(|bounds| bounds.oldest);
+                if let Some(oldest) = oldest
+                    && oldest > head + 1
+                {
                     tracing::warn!(
                         tenant_id = self.tenant_id,
                         oldest,

@@ -1,7 +1,7 @@
 //! API keys with real servers: created, used on both protocols, revoked, expired, and never shown a second time.
 
 mod secrecy;
-mod sockets;
+pub(crate) mod sockets;
 
 use std::time::{Duration, Instant};
 

@@ -36,5 +36,6 @@ mod sessions;
 mod slow_clients;
 mod storm;
 mod system_status;
+mod tenants;
 mod tls;
 mod watching;

@@ -59,7 +59,7 @@ fn every_method_has_its_row_and_every_row_its_method() {
 #[tokio::test]
 async fn each_role_reaches_what_the_table_gives_it_and_nothing_else() {
     let state = State::start(&database().await).await;
-    for Rule { path, roles, .. } in RULES {
+    for Rule { path, roles, platform, .. } in RULES {
         assert_eq!(call(&state, path, None).await.unwrap_err().code(), Code::Unauthenticated, "{path}");
         for role in Role::ALL {
             let token = token(tenant_of(role), role);
@@ -70,6 +70,12 @@ async fn each_role_reaches_what_the_table_gives_it_and_nothing_else() {
             });
             assert_eq!(refused, !roles.contains(&role), "{path} by {role}: {answer:?}");
         }
+        let answer = call(&state, path, Some(&token("*", Role::Admin))).await;
+        let refused = answer.as_ref().is_err_and(|status| {
+            status.code() == Code::PermissionDenied
+                && status.message().starts_with("an administrator of the platform")
+        });
+        assert_eq!(refused, !platform, "{path} by an administrator of the platform: {answer:?}");
     }
     let unheard = "/signalbox.v1.AgentService/Unheard";
     let refused = call(&state, unheard, Some(&token(TENANT, Role::Admin))).await.unwrap_err();
@@ -92,6 +98,9 @@ async fn no_role_but_an_edges_reaches_another_tenant() {
         let read = client.watch().read(range).await.map(drop);
         assert_eq!(read.is_ok(), allowed, "{role}: {read:?}");
     }
+    let platform = Client::with_token(state.channel(), &token("*", Role::Admin));
+    let foreign = v1::AddTenant { tenant_id: "other".into(), ..v1::AddTenant::default() };
+    assert_eq!(Watcher::open(&platform, foreign).await.unwrap_err().code(), Code::PermissionDenied);
     state.stop().await;
 }
 

@@ -67,7 +67,7 @@ impl PlaceService for Counter {
             own.insert(key, asked.held);
         }
         let total = others + if granted { asked.held } else { before };
-        Ok(Response::new(v1::HoldPlacesResponse { granted, total }))
+        Ok(Response::new(v1::HoldPlacesResponse { granted, total, tenant_max: 0 }))
     }
 
     async fn renew_places(

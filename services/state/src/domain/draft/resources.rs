@@ -8,6 +8,7 @@ use std::{
 
 use super::{Draft, View};
 use crate::domain::{
+    footprint::growth,
     kind::{Known, OwnKind},
     resource::{Attributes, Key, Resource},
 };
@@ -200,11 +201,16 @@ impl Draft<'_> {
 
     /// Writes a resource.
     pub(crate) fn put_resource(&mut self, resource: Resource) {
-        self.staged.resources.rows.insert(resource.key(), Some(resource));
+        let key = resource.key();
+        let old = self.resource(&key).map(Resource::stored_bytes);
+        self.staged.tenant.stored_bytes += growth(old, Some(resource.stored_bytes()));
+        self.staged.resources.rows.insert(key, Some(resource));
     }
 
     /// Deletes a resource.
     pub(crate) fn delete_resource(&mut self, key: Key) {
+        let old = self.resource(&key).map(Resource::stored_bytes);
+        self.staged.tenant.stored_bytes += growth(old, None);
         self.staged.resources.rows.insert(key, None);
     }
 

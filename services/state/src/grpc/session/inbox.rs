@@ -1,5 +1,7 @@
 //! Reports of one session that were taken and not acknowledged yet.
 
+use std::collections::VecDeque;
+
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use signalbox_proto::v1;
 use signalbox_telemetry::is_traceparent;
@@ -16,23 +18,46 @@ use crate::{
 
 type Settled = (u64, Result<Accepted, Error>);
 
-/// Reports that wait for their commit, in their order.
+/// Reports that wait for their commit, in their order, and behind them those that are held back because the tenant's
+/// events come too fast.
 pub(super) struct Inbox {
     pending: FuturesOrdered<BoxFuture<'static, Settled>>,
+    held: VecDeque<v1::Report>,
     len_max: usize,
 }
 
 impl Inbox {
     pub(super) fn new(len_max: usize) -> Self {
-        Self { pending: FuturesOrdered::new(), len_max }
+        Self { pending: FuturesOrdered::new(), held: VecDeque::new(), len_max }
     }
 
+    /// Whether more is taken from the agent. One that keeps to what it was told never has more under way, so that its
+    /// heartbeats are heard however long its reports are held back.
     pub(super) fn has_room(&self) -> bool {
-        self.pending.len() < self.len_max
+        self.pending.len() + self.held.len() <= self.len_max
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// How many wait for their commit.
+    pub(super) fn under_way(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Holds a report back, behind others.
+    pub(super) fn hold(&mut self, report: v1::Report) {
+        self.held.push_back(report);
+    }
+
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The report whose turn it is.
+    pub(super) fn release(&mut self) -> Option<v1::Report> {
+        self.held.pop_front()
     }
 
     pub(super) fn push(&mut self, sequence: u64, pending: Pending<Accepted>) {

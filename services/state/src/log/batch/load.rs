@@ -10,9 +10,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Agent, Command, Execution, Needs, View},
+    domain::{
+        Agent, Command, Execution, Needs, View,
+        tenant::{Limits, Standing},
+    },
     log::job::Job,
-    store::{self, kinds::KindCache, tenants::Bounds},
+    store::{self, kinds::KindCache, tenants::Head},
 };
 
 /// Loads the rows that the changes look at, with one statement for each kind of row.
@@ -21,7 +24,7 @@ pub(super) async fn load(
     cache: &KindCache,
     jobs: &[Box<dyn Job>],
     mut wanted: BTreeMap<String, Needs>,
-    bounds: &HashMap<String, Bounds>,
+    heads: &HashMap<String, Head>,
     now: OffsetDateTime,
 ) -> Result<BTreeMap<String, View>, sqlx::Error> {
     #[derive(Default)]
@@ -75,17 +78,19 @@ pub(super) async fn load(
     let mut resources = resources::load(&mut *connection, wanted, kinds, now).await?;
     let mut keys = keys::load(&mut *connection, wanted, now).await?;
     let mut enrolments = keys::enrolments(&mut *connection, wanted, now).await?;
-    let view = |(tenant_id, bounds): (&String, &Bounds)| {
+    let view = |(tenant_id, head): (&String, &Head)| {
         let rows = rows.remove(tenant_id).unwrap_or_default();
-        let mut view = View::new(bounds.head, rows.agents, rows.instances, rows.commands, rows.executions);
+        let mut view =
+            View::new(head.bounds.head, rows.agents, rows.instances, rows.commands, rows.executions);
         view.queues = queues.remove(tenant_id).unwrap_or_default();
         view.system = systems.remove(tenant_id);
         view.resources = resources.remove(tenant_id).unwrap_or_default();
         view.keys = keys.remove(tenant_id).unwrap_or_default();
         view.enrolments = enrolments.remove(tenant_id).unwrap_or_default();
+        view.standing = Standing::new(head.tenant.clone(), head.account, Limits::default(), head.at);
         (tenant_id.clone(), view)
     };
-    Ok(bounds.iter().map(view).collect())
+    Ok(heads.iter().map(view).collect())
 }
 
 /// Parallel columns of the tenants and of what is wanted of each.

@@ -7,25 +7,20 @@ use time::OffsetDateTime;
 
 use crate::{
     domain::View,
-    store::{self, idempotency::Answer, tenants::Bounds},
+    store::{self, idempotency::Answer, tenants::Head},
 };
 
 /// Writes what the changes made, with one statement for each kind of row.
 pub(super) async fn save(
     connection: &mut PgConnection,
     views: &BTreeMap<String, View>,
-    bounds: &HashMap<String, Bounds>,
+    heads: &HashMap<String, Head>,
     answers: &[Answer],
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
+    save_tenants(&mut *connection, views, heads, now).await?;
     let events: Vec<_> = pairs(views, |view| view.events.iter());
     if !events.is_empty() {
-        let (tenant_ids, heads): (Vec<_>, Vec<_>) = views
-            .iter()
-            .filter(|(tenant_id, view)| bounds.get(*tenant_id).is_some_and(|bounds| bounds.head != view.head))
-            .map(|(tenant_id, view)| (tenant_id.clone(), store::signed(view.head)))
-            .unzip();
-        store::tenants::set_heads(&mut *connection, &tenant_ids, &heads).await?;
         store::events::append(&mut *connection, &events, now).await?;
         store::segments::grow(&mut *connection, &events, now).await?;
     }
@@ -63,6 +58,41 @@ pub(super) async fn save(
     }
     if !answers.is_empty() {
         store::idempotency::insert(&mut *connection, answers, now).await?;
+    }
+    Ok(())
+}
+
+/// Writes the heads, what the tenants use, and the tenants themselves where they changed.
+async fn save_tenants(
+    connection: &mut PgConnection,
+    views: &BTreeMap<String, View>,
+    heads: &HashMap<String, Head>,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    let moved = |(tenant_id, view): (&String, &View)| {
+        heads
+            .get(tenant_id)
+            .is_some_and(|head| head.bounds.head != view.head || head.account != view.standing.account)
+    };
+    let moved: Vec<_> = views
+        .iter()
+        .filter(|view| moved(*view))
+        .map(|(tenant_id, view)| (tenant_id.as_str(), view.head, view.standing.account))
+        .collect();
+    if !moved.is_empty() {
+        store::tenants::set_heads(&mut *connection, &moved).await?;
+    }
+    let changed: Vec<_> =
+        views.values().map(|view| &view.standing).filter(|standing| standing.is_changed).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<_> = changed.iter().map(|standing| &standing.tenant).collect();
+    store::tenants::life::put(&mut *connection, &tenants).await?;
+    let ended = changed.iter().filter(|standing| standing.is_ended);
+    let ended: Vec<_> = ended.map(|standing| standing.tenant.tenant_id.clone()).collect();
+    if !ended.is_empty() {
+        store::tenants::life::remember_deleted(connection, &ended, now).await?;
     }
     Ok(())
 }

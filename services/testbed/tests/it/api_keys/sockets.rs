@@ -11,7 +11,7 @@ use tokio_tungstenite::{
 
 /// Where a credential stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// In the query of this path, as this parameter.
     Query(&'static str, &'static str),
     /// In the header of a request for this path.
@@ -21,7 +21,7 @@ pub(super) enum Place {
 }
 
 /// Every place of the five documents.
-pub(super) const EVERY_PLACE: [Place; 8] = [
+pub(crate) const EVERY_PLACE: [Place; 8] = [
     Place::Query("/ws", "api_key"),
     Place::Header("/ws"),
     Place::Message("/ws"),
@@ -33,7 +33,7 @@ pub(super) const EVERY_PLACE: [Place; 8] = [
 ];
 
 /// An edge whose log stream shows the tests' tenant, and asks for a credential.
-pub(super) async fn edge(state: &State) -> Edge {
+pub(crate) async fn edge(state: &State) -> Edge {
     Edge::start_with(&state.url(), |config| {
         config.logs_tenant = TENANT.into();
         config.logs_anonymous = Some(false);
@@ -41,10 +41,10 @@ pub(super) async fn edge(state: &State) -> Edge {
     .await
 }
 
-pub(super) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    pub(super) async fn open(edge: &Edge, place: Place, credential: &str) -> Self {
+    pub(crate) async fn open(edge: &Edge, place: Place, credential: &str) -> Self {
         let at = |path: &str| format!("ws://{}{path}", edge.address);
         let url = match place {
             Place::Query(path, parameter) => at(&format!("{path}?{parameter}={credential}")),
@@ -65,7 +65,7 @@ impl Socket {
     }
 
     /// Whether a ping is answered, and not by the end.
-    pub(super) async fn is_open(&mut self) -> bool {
+    pub(crate) async fn is_open(&mut self) -> bool {
         if self.0.send(Message::Ping("there?".into())).await.is_err() {
             return false;
         }
@@ -79,12 +79,23 @@ impl Socket {
     }
 
     /// Waits for the end, and says with which code it came.
-    pub(super) async fn closed(&mut self) -> u16 {
+    pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             match soon("end of the connection", self.0.next()).await {
                 Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
                 Some(Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("expected a close frame, got {other:?}"),
+            }
+        }
+    }
+
+    /// Whether it is let in, which the first message or the end shows.
+    pub(crate) async fn stays_open(&mut self) -> bool {
+        loop {
+            match soon("first message or end", self.0.next()).await {
+                Some(Ok(Message::Text(text))) => return !text.contains("quota"),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return false,
             }
         }
     }
