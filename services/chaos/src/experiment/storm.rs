@@ -112,16 +112,12 @@ pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
             anyhow::Ok((client, token))
         });
     }
-    let mut crowd = Vec::new();
-    while let Some(client) = opening.join_next().await {
-        crowd.push(client.context("connect")??);
-    }
-    let full = edge_memory(house).await?;
-
     let (begin, begins) = watch::channel(None::<Instant>);
     let mut returning = JoinSet::new();
     let live = Arc::new(Live::default());
-    for (mut client, token) in crowd {
+    // Whoever is connected reads, while the others connect: the edge wants its pings answered.
+    while let Some(client) = opening.join_next().await {
+        let (mut client, token) = client.context("connect")??;
         let (cursor, live, mut begins) = (Arc::clone(&cursor), Arc::clone(&live), begins.clone());
         returning.spawn(async move {
             client.ended().await;
@@ -129,6 +125,7 @@ pub(super) async fn run(house: &House, clients: usize) -> Result<String> {
             come_back(edge, &token, &cursor, begun.context("it has begun")?, live).await
         });
     }
+    let full = edge_memory(house).await?;
     house.edge().0.order(Order::Stop).await;
     // Its listeners are the first to go; this is missed by everybody.
     publish(&caller, MISSED_MARK).await?;

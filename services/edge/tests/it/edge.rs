@@ -124,13 +124,8 @@ pub(crate) fn token(subject: &str, role: Role) -> String {
 
 /// A token that holds for a time, which may be over.
 pub(crate) fn token_for(subject: &str, tenant_id: &str, role: Role, ttl: time::Duration) -> String {
-    let request = TokenRequest {
-        subject: subject.into(),
-        tenant_id: tenant_id.into(),
-        role,
-        ttl,
-        agent_id: None,
-    };
+    let request =
+        TokenRequest { subject: subject.into(), tenant_id: tenant_id.into(), role, ttl, agent_id: None };
     keys().issue(&request, signalbox_telemetry::now()).expect("a sound request")
 }
 

@@ -129,7 +129,7 @@ impl AgentService for Desk {
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
         let principal = caller(&request)?;
-        let cursor = Some(self.log.head(&principal.tenant_id));
+        let cursor = Some(self.log.cursor(&principal.tenant_id, 0));
         let mut state = self.state_of(&principal);
         state.lists += 1;
         let agents = state.agents.values().cloned().collect();
