@@ -181,6 +181,38 @@ impl AccessService for Desk {
         Err(Status::unimplemented("not part of the tests"))
     }
 
+    async fn create_enrolment_token(
+        &self,
+        _: Request<v1::CreateEnrolmentTokenRequest>,
+    ) -> Result<Response<v1::CreateEnrolmentTokenResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn list_enrolment_tokens(
+        &self,
+        _: Request<v1::ListEnrolmentTokensRequest>,
+    ) -> Result<Response<v1::ListEnrolmentTokensResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn revoke_enrolment_token(
+        &self,
+        _: Request<v1::RevokeEnrolmentTokenRequest>,
+    ) -> Result<Response<v1::RevokeEnrolmentTokenResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn enrol(&self, _: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn rotate_agent_key(
+        &self,
+        _: Request<v1::RotateAgentKeyRequest>,
+    ) -> Result<Response<v1::RotateAgentKeyResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
     async fn authenticate(
         &self,
         request: Request<v1::AuthenticateRequest>,
