@@ -99,7 +99,11 @@ async fn a_tenant_sees_its_own_log_only_and_a_service_any() {
     let foreign = v1::ReadRequest { tenant_id: TENANT.into(), ..v1::ReadRequest::default() };
     assert_eq!(stranger.watch().read(foreign.clone()).await.unwrap_err().code(), Code::PermissionDenied);
     let service = Client::with_token(state.channel(), &token("*", Role::Service));
-    assert_eq!(service.watch().read(foreign).await.unwrap().into_inner().events.len(), 2, "the event and the call");
+    assert_eq!(
+        service.watch().read(foreign).await.unwrap().into_inner().events.len(),
+        2,
+        "the event and the call"
+    );
     state.stop().await;
 }
 
