@@ -23,7 +23,7 @@ pub(crate) async fn create(state: &State, role: v1::Role, ttl_s: u32) -> v1::Cre
         name: format!("of a {}", role.word()),
         role: role.into(),
         ttl_s,
-        idempotency_key: String::new(),
+        ..v1::CreateApiKeyRequest::default()
     };
     admin(state).access().create_api_key(request).await.expect("the key is created").into_inner()
 }

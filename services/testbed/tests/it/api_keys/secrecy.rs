@@ -73,6 +73,7 @@ async fn a_secret_is_shown_once_and_neither_kept_nor_logged() {
         role: v1::Role::Viewer.into(),
         ttl_s: 3600,
         idempotency_key: "once".into(),
+        ..v1::CreateApiKeyRequest::default()
     };
     let first = admin(&state).access().create_api_key(request.clone()).await.unwrap().into_inner();
     let again = admin(&state).access().create_api_key(request.clone()).await.unwrap().into_inner();
