@@ -50,7 +50,10 @@ pub(crate) async fn run(global: &GlobalArgs, args: AuditArgs, output: &mut Outpu
     if left_out > 0 {
         note(format_args!("{left_out} earlier calls are not shown; see --limit"));
     }
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         let batch = follow.next_for_reader().await?;
         for event in &batch.events {
             if let Some(told) = told(event).filter(|told| is_meant(&args, told)) {
@@ -58,7 +61,6 @@ pub(crate) async fn run(global: &GlobalArgs, args: AuditArgs, output: &mut Outpu
             }
         }
     }
-    Ok(())
 }
 
 /// Whoever is not shown the audit would see nothing, and take that for the truth.

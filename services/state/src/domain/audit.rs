@@ -55,8 +55,8 @@ pub(crate) struct About {
 impl About {
     /// About one thing.
     #[must_use]
-    pub(crate) fn one(kind: &str, id: impl ToString) -> Self {
-        Self { targets: vec![(kind.to_owned(), id.to_string())], details: Map::new() }
+    pub(crate) fn one(kind: &str, id: impl Into<String>) -> Self {
+        Self { targets: vec![(kind.to_owned(), id.into())], details: Map::new() }
     }
 
     /// The same, and more to know.
