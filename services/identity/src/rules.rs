@@ -161,9 +161,17 @@ mod tests {
             let expected = (is_of_tenants && rule.roles != IS_EDGE) || rule.path.ends_with("/Authenticate");
             assert_eq!(may_call(&caller("*", Admin), rule.path), expected, "{}", rule.path);
             let is_own = is_of_tenants && rule.path.ends_with("/GetTenant");
-            assert!(!is_of_tenants || is_own || !may_call(&caller("acme", Admin), rule.path), "{}", rule.path);
+            assert!(
+                !is_of_tenants || is_own || !may_call(&caller("acme", Admin), rule.path),
+                "{}",
+                rule.path
+            );
             let is_edges = rule.path.ends_with("/CheckTenants");
-            assert!(!is_of_tenants || is_edges || !may_call(&caller("*", Service), rule.path), "{}", rule.path);
+            assert!(
+                !is_of_tenants || is_edges || !may_call(&caller("*", Service), rule.path),
+                "{}",
+                rule.path
+            );
         }
     }
 

@@ -82,7 +82,13 @@ impl Origin {
     /// An agent; `is_bound` where its credential is good for this agent alone.
     #[must_use]
     pub(crate) fn agent(agent_id: &str, traceparent: String, is_bound: bool) -> Self {
-        Self { actor: agent_id.into(), source: format!("agent/{agent_id}"), traceparent, is_bound, call: None }
+        Self {
+            actor: agent_id.into(),
+            source: format!("agent/{agent_id}"),
+            traceparent,
+            is_bound,
+            call: None,
+        }
     }
 
     /// Whoever presents a credential.

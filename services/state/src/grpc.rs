@@ -44,12 +44,12 @@ use crate::{
     watch::Hub,
 };
 use authenticate::Authenticate;
-pub(crate) use shares::Shares;
 pub(crate) use authenticate::{AgentPolicy, Authenticator};
 use caller::Caller;
 pub(crate) use refusals::Refusals;
 #[cfg(any(test, fuzzing))]
 pub(crate) use session::accept;
+pub(crate) use shares::Shares;
 
 /// Largest message that is taken, in bytes: 500 log lines of 16 KiB do not fit, and need not.
 const MESSAGE_LEN_MAX: usize = 4 << 20;

@@ -79,7 +79,9 @@ impl Hub {
             return Ok(tail);
         }
         let begins_by_use = self.inner.config.begins_by_use;
-        let bounds = store::tenants::open(&mut *self.inner.pool.of(tenant_id).await?, tenant_id, begins_by_use).await?;
+        let bounds =
+            store::tenants::open(&mut *self.inner.pool.of(tenant_id).await?, tenant_id, begins_by_use)
+                .await?;
         let mut tails = self.inner.tails.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = tails
             .entry(tenant_id.to_owned())

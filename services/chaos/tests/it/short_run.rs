@@ -44,8 +44,9 @@ fn plan(dir: &Path) -> Plan {
 
 /// Runs it, and answers the figures and how they look; fails where a promise was broken.
 async fn kept(course: &Course) -> (Figures, String) {
-    let dir = tempfile::Builder::new().prefix("signalbox-chaos-test-").tempdir().unwrap();
-    let entries = run(&plan(dir.path()), course).await.unwrap();
+    let dir =
+        tempfile::Builder::new().prefix("signalbox-chaos-test-").tempdir().expect("a directory can be made");
+    let entries = run(&plan(dir.path()), course).await.expect("a house can be built");
     let (violations, figures) = (check(&entries), figures(&entries));
     let shown = table(&figures, &violations);
     if !violations.is_empty() {

@@ -106,7 +106,8 @@ impl Change for Issue {
     }
 
     fn about(&self, issued: &Issued) -> Option<About> {
-        let mut about = About::one("command", issued.command_id.to_string()).with(json!({ "command": self.name }));
+        let mut about =
+            About::one("command", issued.command_id.to_string()).with(json!({ "command": self.name }));
         let agent_ids = self.agent_ids.iter().flatten();
         about.targets.extend(agent_ids.map(|agent_id| ("agent".to_owned(), agent_id.clone())));
         Some(about)

@@ -35,8 +35,8 @@ use crate::{
 };
 use api_keys::ApiKeys;
 use certificate::AgentName;
-use enrolment::Enrolments;
 pub(super) use enrolment::Enroller;
+use enrolment::Enrolments;
 
 /// How often it is looked whether the API key of a stream still holds, and whether its tenant is served.
 const STREAM_LOOK_EVERY: Duration = Duration::from_secs(1);

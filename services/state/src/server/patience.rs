@@ -96,7 +96,7 @@ mod tests {
                     return Ok(());
                 }
                 let cut = || sqlx::Error::Io(io::ErrorKind::ConnectionReset.into());
-                Err(if tries.get() % 2 == 0 {
+                Err(if tries.get().is_multiple_of(2) {
                     Error::Prepare(cut())
                 } else {
                     Error::Migrate(MigrateError::Execute(cut()))

@@ -170,7 +170,9 @@ impl Tail {
             let count = events.len();
             let is_dense = self.extend(events.into_iter().map(Arc::new).collect());
             if !is_dense || (count == 0 && self.is_behind()) {
-                let oldest = store::tenants::bounds(&mut *connection, &self.tenant_id).await?.map(|bounds| bounds.oldest);
+                let oldest = store::tenants::bounds(&mut *connection, &self.tenant_id)
+                    .await?
+                    .map(|bounds| bounds.oldest);
                 if let Some(oldest) = oldest
                     && oldest > head + 1
                 {

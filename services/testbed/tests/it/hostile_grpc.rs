@@ -161,7 +161,7 @@ async fn too_much_metadata_is_refused_and_the_connection_goes_on() {
 async fn messages_that_are_none_are_refused_by_every_service() {
     let state = state().await;
     let random: Vec<u8> =
-        (0..4096_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        (0..1024_u32).flat_map(|index| index.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     let messages = [
         ("cut off", vec![0x0a, 0x7f, b'x']),
         ("a length beyond all", vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),

@@ -166,7 +166,12 @@ async fn tenants_are_listed_in_pages() {
 async fn no_administrator_of_a_tenant_becomes_one_of_the_platform() {
     let state = State::start(&database().await).await;
     let admin = of(&state, "acme", Role::Admin);
-    let request = v1::IssueTokenRequest { subject: "eve".into(), role: v1::Role::Admin.into(), ttl_s: 60 };
+    let request = v1::IssueTokenRequest {
+        subject: "eve".into(),
+        role: v1::Role::Admin.into(),
+        ttl_s: 60,
+        ..Default::default()
+    };
     let issued = admin.access().issue_token(request).await.unwrap().into_inner().token;
     let eve = Client::with_token(state.channel(), &issued);
     let list = eve.tenants().list_tenants(v1::ListTenantsRequest::default()).await;

@@ -35,7 +35,8 @@ pub(super) async fn enrolment_tokens(
 ) -> Result<v1::ListEnrolmentTokensResponse, Error> {
     let (size, behind) = wanted(asked.page_size, &asked.page_token)?;
     let mut connection = pool.of(tenant_id).await?;
-    let found = enrolment_tokens::list(&mut *connection, tenant_id, behind.as_ref(), i64::from(size) + 1).await?;
+    let found =
+        enrolment_tokens::list(&mut *connection, tenant_id, behind.as_ref(), i64::from(size) + 1).await?;
     let (tokens, next_page_token) = cut(found, size, |token| (token.created_at, &token.token_id));
     let tokens = tokens.into_iter().map(enrolment::token).collect();
     Ok(v1::ListEnrolmentTokensResponse { tokens, next_page_token })

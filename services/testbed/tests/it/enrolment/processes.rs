@@ -87,7 +87,7 @@ async fn an_agent_that_is_killed_while_its_key_is_replaced_is_never_locked_out()
     let agent = start(&state, dir.path(), Some(&secret), "sleep 1000");
     soon("key", async {
         while !kept(dir.path()).contains("sbk_") {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await;
