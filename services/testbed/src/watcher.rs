@@ -100,6 +100,7 @@ impl Watcher {
                 if self.sees_calls || event.r#type != AUDIT_CALL {
                     return event;
                 }
+                continue;
             }
             let response = soon("event", self.stream.message()).await.expect("the watch goes on");
             match response.and_then(|response| response.response) {

@@ -56,7 +56,7 @@ async fn a_token_that_makes_no_sense_is_not_signed() {
     let weak = end_of(weak).await;
     assert_eq!(weak.code, 2, "{weak:?}");
     assert!(weak.stderr.contains("at least 32") && !weak.stderr.contains("hush"), "{weak:?}");
-    let mut everywhere = program(&["token", "--subject", "ann", "--role", "admin", "--tenant", "*"]);
+    let mut everywhere = program(&["token", "--subject", "ann", "--role", "operator", "--tenant", "*"]);
     everywhere.env("SIGNALBOX_JWT_SECRET", SECRET);
     let everywhere = end_of(everywhere).await;
     assert_eq!(everywhere.code, 2, "{everywhere:?}");

@@ -41,6 +41,8 @@ async fn every_type_of_event_goes_from_a_call_to_a_row_to_a_watcher() {
         let unknown: Vec<_> = types.difference(&missing).collect();
         assert!(unknown.is_empty(), "not in the catalog: {unknown:?}");
     }
+    // How a tenant lives is told in logs of tenants of their own (`tenants`), and of enrolments `enrolment` tells.
+    missing.retain(|name| !name.starts_with("tenant.") && !name.starts_with("enrolment."));
     missing.extend(
         kinds.iter().flat_map(|kind| ["created", "updated", "deleted"].map(|what| format!("{kind}.{what}"))),
     );

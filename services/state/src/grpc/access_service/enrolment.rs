@@ -70,7 +70,7 @@ pub(super) async fn enrol(
     let asked = request.into_inner();
     enroller.check(&asked.agent_id)?;
     let word = &asked.idempotency_key;
-    if !PROOF_LEN.contains(&word.len()) || !word.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !PROOF_LEN.contains(&word.len()) || !word.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         let message = "idempotency_key: expected 16 to 128 random printable characters";
         return Err(Error::invalid("idempotency_key", message));
     }

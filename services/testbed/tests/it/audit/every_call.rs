@@ -90,7 +90,7 @@ impl Ready {
             "AccessService.Enrol" => {
                 let request = v1::EnrolRequest {
                     agent_id: "enrolled-1".into(),
-                    idempotency_key: "what the agent is known by".into(),
+                    idempotency_key: "what-the-agent-is-known-by".into(),
                     ..v1::EnrolRequest::default()
                 };
                 admin.presenting(id).access().enrol(request).await.expect("the agent is enrolled");
