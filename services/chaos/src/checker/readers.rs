@@ -13,6 +13,8 @@ pub(super) struct Tale<'a> {
     after: u64,
     whole: bool,
     entries: Vec<&'a Entry>,
+    /// When it was told that history is gone: where it stood, and up to where it is gone.
+    gaps: Vec<(&'a Entry, u64, u64)>,
 }
 
 /// What became of the events that a reader was owed.
@@ -34,7 +36,8 @@ pub(super) fn tales<'a>(history: &History<'a>) -> Vec<Tale<'a>> {
     for entry in history.entries {
         match &entry.record {
             Record::Reader { reader, types, after, whole } => {
-                let tale = Tale { name: reader, types, after: *after, whole: *whole, entries: Vec::new() };
+                let (entries, gaps) = (Vec::new(), Vec::new());
+                let tale = Tale { name: reader, types, after: *after, whole: *whole, entries, gaps };
                 tales.insert(reader, tale);
             }
             Record::Opened { reader, .. }
@@ -44,6 +47,9 @@ pub(super) fn tales<'a>(history: &History<'a>) -> Vec<Tale<'a>> {
             | Record::Closed { reader, .. } => {
                 if let Some(tale) = tales.get_mut(reader.as_str()) {
                     tale.entries.push(entry);
+                    if let Record::Gap { after, oldest, .. } = entry.record {
+                        tale.gaps.push((entry, after, oldest));
+                    }
                 }
             }
             _ => {}
@@ -87,7 +93,7 @@ pub(super) fn account(history: &History<'_>, tale: &Tale<'_>, curtain: u64) -> A
         last = last.max(revision);
     }
     account.delivered = seen.len();
-    account.gaps = tale.gaps().count();
+    account.gaps = tale.gaps.len();
     account.cut_off = tale
         .asked(history, curtain)
         .filter(|(_, revision)| tale.is_gone(*revision) && !seen.contains(revision))
@@ -181,7 +187,7 @@ fn bookmarks(tale: &Tale<'_>, violations: &mut Vec<Violation>) {
 /// Who is told that history is gone has missed some, and the log did begin where it was told. Everything else that is
 /// missing is a loss, whatever was told.
 fn gaps(history: &History<'_>, tale: &Tale<'_>, violations: &mut Vec<Violation>) {
-    for (entry, after, oldest) in tale.gaps() {
+    for &(entry, after, oldest) in &tale.gaps {
         let begin = history.entries.iter().find(
             |entry| matches!(entry.record, Record::CutOff { oldest: begin } if begin == oldest.saturating_add(1)),
         );
@@ -240,17 +246,9 @@ impl<'a> Tale<'a> {
             .map(|(entry, event)| (*entry, event.revision))
     }
 
-    /// When it was told that history is gone: where it stood, and up to where it is gone.
-    fn gaps(&self) -> impl Iterator<Item = (&'a Entry, u64, u64)> {
-        self.entries.iter().filter_map(|entry| match entry.record {
-            Record::Gap { after, oldest, .. } => Some((*entry, after, oldest)),
-            _ => None,
-        })
-    }
-
     /// Whether it was told that this is gone.
     fn is_gone(&self, revision: u64) -> bool {
-        self.gaps().any(|(_, after, oldest)| revision > after && revision <= oldest)
+        self.gaps.iter().any(|(_, after, oldest)| revision > *after && revision <= *oldest)
     }
 
     fn asks_for(&self, event_type: &str) -> bool {
