@@ -14,7 +14,10 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 use signalbox_telemetry::now;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
 use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::Channel,
@@ -57,6 +60,8 @@ pub(crate) struct Keyring {
     current: Mutex<Current>,
     /// Raised whenever another key is to be presented.
     generation: watch::Sender<u64>,
+    /// Told when a key has come by enrolling, whose time then counts.
+    enrolled: Notify,
     enrolment: Presented,
 }
 
@@ -87,7 +92,12 @@ impl Keyring {
             let expected = "one, since the agent has no key of its own yet";
             return Err(ConfigError { field: "enrolment-token", expected, given: String::new() }.into());
         }
-        Ok(Self { current: Mutex::new(current), generation: watch::Sender::new(0), enrolment })
+        Ok(Self {
+            current: Mutex::new(current),
+            generation: watch::Sender::new(0),
+            enrolled: Notify::new(),
+            enrolment,
+        })
     }
 
     /// What is to be presented on this connection, and what tells when that changes. An agent without a key enrols.
@@ -105,6 +115,7 @@ impl Keyring {
         let key = calls::enrol(config, channel, enrolment, proof).await?;
         tracing::info!(agent_id = config.agent_id, "the agent is enrolled, and has a key of its own");
         self.kept(|file| file.put(key))?;
+        self.enrolled.notify_one();
         let presented = self.presented()?.ok_or_else(|| Ending::lost("the key was not kept"))?;
         Ok((presented, generation))
     }
@@ -130,7 +141,9 @@ impl Keyring {
                 _ => None,
             };
             if due_in != Some(Duration::ZERO) {
-                sleep(due_in.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await;
+                let wait = due_in.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+                // Either way it is time to look again.
+                let _ = timeout(wait, self.enrolled.notified()).await;
                 continue;
             }
             let Some(url) = urls.next() else { return std::future::pending().await };

@@ -9,8 +9,8 @@ use tokio::process::{Child, Command};
 
 use super::{admin, token};
 
-/// Lives so short that an agent has a new key every two seconds.
-const KEY_TTL_S: u32 = 3;
+/// Lives so short that an agent has a new key every ten seconds.
+const KEY_TTL_S: u32 = 15;
 /// How often the agent is killed: at other moments of its key's life each time.
 const KILLS: u32 = 6;
 
@@ -83,7 +83,7 @@ async fn an_agent_enrols_itself_once_and_keeps_its_key_fresh() {
 async fn an_agent_that_is_killed_while_its_key_is_replaced_is_never_locked_out() {
     let state = State::start(&database().await).await;
     let dir = tempfile::tempdir().unwrap();
-    let secret = token(&state, 1, false, KEY_TTL_S * 20).await;
+    let secret = token(&state, 1, false, KEY_TTL_S * 4).await;
     let agent = start(&state, dir.path(), Some(&secret), "sleep 1000");
     soon("key", async {
         while !kept(dir.path()).contains("sbk_") {
