@@ -284,7 +284,7 @@ async fn who_reads_the_backlog_when_it_is_cut_off_is_told_so_without_having_seen
     let writer = State::start_with(&database, |config| config.retention_interval_ms = 3_600_000).await;
     // More than waits in a connection and before it.
     publish(&writer, TENANT, 100).await;
-    let mut live = Watcher::start(writer.channel()).await;
+    let mut live = Watcher::start(writer.channel()).await.with_calls();
     let epoch = live.started.after.clone().unwrap().epoch;
     let begin = v1::Cursor { epoch: epoch.clone(), revision: 0 };
 
@@ -328,7 +328,7 @@ async fn who_reads_the_backlog_when_it_is_cut_off_is_told_so_without_having_seen
         assert_eq!(refused.code(), Code::OutOfRange);
         let details = refused.get_details_error_info().unwrap().metadata;
         assert_eq!(details["oldest_cursor"], format!("{epoch}:9000"));
-        let mut resumed = Watcher::start_after(replica.channel(), told.oldest.clone()).await;
+        let mut resumed = Watcher::start_after(replica.channel(), told.oldest.clone()).await.with_calls();
         while resumed.position < 10_000 {
             resumed.next().await;
         }
@@ -366,7 +366,7 @@ async fn a_replica_that_was_cut_off_from_the_database_finds_its_logs_behind_the_
         }
     };
     assert_eq!((&*told.reason, told.oldest.as_ref().unwrap().revision), ("compacted", 200));
-    let mut resumed = Watcher::start_after(b.channel(), told.oldest).await;
+    let mut resumed = Watcher::start_after(b.channel(), told.oldest).await.with_calls();
     publish(&a, TENANT, 1).await;
     while resumed.position < 400 {
         resumed.next().await;
@@ -413,7 +413,8 @@ async fn under_writers_and_watchers_two_replicas_cut_off_what_is_too_large() {
         config.retention_bytes = 500_000;
     };
     let (a, b) = (State::start_with(&database, small).await, State::start_with(&database, small).await);
-    let mut watchers = [Watcher::start(a.channel()).await, Watcher::start(b.channel()).await];
+    let mut watchers =
+        [Watcher::start(a.channel()).await.with_calls(), Watcher::start(b.channel()).await.with_calls()];
     let written = AtomicBool::new(false);
     let write = async {
         tokio::join!(publish(&a, TENANT, 40), publish(&b, TENANT, 40), publish(&a, "other", 20));
