@@ -93,12 +93,25 @@ impl Watcher {
     ///
     /// When none comes, or not the one whose turn it is.
     pub async fn next(&mut self) -> v1::Event {
+        self.try_next().await.unwrap_or_else(|other| panic!("expected events, got {other:?}"))
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    ///
+    /// What came instead: that the log was cut off, or begun anew.
+    ///
+    /// # Panics
+    ///
+    /// When nothing comes, or an event whose turn it is not.
+    pub async fn try_next(&mut self) -> Result<v1::Event, Option<Response>> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 assert_eq!(event.revision, self.position + 1, "the log has a hole or a repeat");
                 self.position = event.revision;
                 if self.sees_calls || event.r#type != AUDIT_CALL {
-                    return event;
+                    return Ok(event);
                 }
                 continue;
             }
@@ -112,7 +125,7 @@ impl Watcher {
                     );
                 }
                 Some(Response::Metrics(_)) => {}
-                other => panic!("expected events, got {other:?}"),
+                other => return Err(other),
             }
         }
     }

@@ -49,7 +49,9 @@ const RESETTLE_EVERY: u64 = 400;
 const ANSWERS_MAX: usize = 40;
 const SILENCE_MAX: Duration = Duration::from_millis(40);
 /// Of so many calls at least the answer must hold what is the attacker's own: the attempts reach what they are to reach.
-const REACHED_MIN: usize = 100;
+const REACHED_MIN: usize = 180;
+/// How often the attacker has a line of its own logged while it tries the protocols.
+const LINE_EVERY: Duration = Duration::from_millis(100);
 
 /// The place of all attempts.
 struct Field {
@@ -276,5 +278,18 @@ async fn attack(field: &Arc<Field>, edge: &Edge) {
     let tries = sockets::DIALECTS.into_iter().map(|dialect| {
         sockets::try_frames(edge, dialect, field.seed, FRAMES, &field.words.texts, &field.cursors)
     });
-    futures::future::join_all(tries).await;
+    tokio::select! {
+        _ = futures::future::join_all(tries) => {}
+        () = speak(ATTACKER.client(&field.state, Role::Operator)) => {}
+    }
+}
+
+/// Has lines of the attacker logged, so that a stream of lines has something to show.
+async fn speak(client: Client) {
+    let mut interval = tokio::time::interval(LINE_EVERY);
+    loop {
+        interval.tick().await;
+        let line = json!({"category": "system", "message": ATTACKER.word});
+        client.publish("log.line", line).await.expect("it may speak");
+    }
 }

@@ -100,7 +100,7 @@ async fn only_tenants_that_were_created_are_served_where_that_is_asked_for() {
     assert_eq!(again.code(), Code::AlreadyExists);
     let got = get(&admin, "").await.unwrap();
     assert_eq!(got.tenant.unwrap().display_name, "acme & Sons");
-    assert_eq!(got.usage.unwrap().events, 2);
+    assert_eq!(got.usage.unwrap().events, 3, "tenant.created, the occurrence, and the audit of its call");
     let other = of(&state, "other", Role::Operator);
     assert_eq!(publish(&other).await.unwrap_err().code(), Code::PermissionDenied);
     state.stop().await;
