@@ -7,6 +7,7 @@ pub mod dialect;
 pub mod event;
 pub mod feed;
 pub mod frame;
+mod holds;
 pub mod interest;
 pub mod limits;
 pub mod places;

@@ -3,17 +3,15 @@
 //!
 //! It must know no connection and no dialect.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use moka::future::Cache;
-use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::{CallError, Calls};
+use crate::{
+    calls::{CallError, Calls},
+    holds::{self, Holds, look_every},
+};
 
 /// How long an answer about a tenant is believed by connections that open.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
@@ -34,27 +32,17 @@ struct Inner {
     calls: Calls,
     /// By tenant: why it is refused, if it is.
     answers: Cache<String, Option<String>>,
-    in_use: Mutex<HashMap<String, Weak<InUse>>>,
-}
-
-/// A tenant that connections belong to.
-#[derive(Debug)]
-struct InUse {
-    /// Why it is refused, once it is.
-    refused: watch::Sender<Option<String>>,
+    in_use: Holds<String, ()>,
 }
 
 /// A connection's hold on its tenant: while there is one, the tenant is asked about.
 #[derive(Debug, Clone)]
-pub struct Hold(Arc<InUse>);
+pub struct Hold(holds::Hold<()>);
 
 impl Hold {
     /// Waits until the tenant is not served any more, and says why.
     pub async fn refused(&self) -> String {
-        let mut refused = self.0.refused.subscribe();
-        // The sender lives in what is held.
-        let why = refused.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_default()
+        self.0.ended().await
     }
 }
 
@@ -63,23 +51,12 @@ impl Tenants {
     #[must_use]
     pub fn new(calls: Calls) -> Self {
         let answers = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(BELIEVED_FOR).build();
-        Self(Arc::new(Inner { calls, answers, in_use: Mutex::default() }))
+        Self(Arc::new(Inner { calls, answers, in_use: Holds::default() }))
     }
 
     /// Looks after the tenants in use until `shutdown`. While the state service does not answer, they are served.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut interval = tokio::time::interval(LOOK_EVERY);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = interval.tick() => {}
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.look() => {}
-            }
-        }
+        look_every(LOOK_EVERY, shutdown, || self.look()).await;
     }
 
     /// Holds a tenant for a connection. Where the state service cannot say, it is served: people who watch are worth
@@ -102,42 +79,19 @@ impl Tenants {
                 tracing::debug!(tenant_id, %error, "a tenant is served because nobody can be asked about it");
             }
         }
-        let mut in_use = self.lock();
-        // One that was refused is looked at anew: what holds it will be closed, this one may be wrong.
-        let known = in_use.get(tenant_id).and_then(Weak::upgrade);
-        let tenant = known.filter(|tenant| tenant.refused.borrow().is_none()).unwrap_or_else(|| {
-            let tenant = Arc::new(InUse { refused: watch::Sender::new(None) });
-            in_use.insert(tenant_id.to_owned(), Arc::downgrade(&tenant));
-            tenant
-        });
-        Ok(Hold(tenant))
+        Ok(Hold(self.0.in_use.hold(tenant_id.to_owned(), || ())))
     }
 
     async fn look(&self) {
-        let held = self.in_use();
+        let held = self.0.in_use.all();
         let tenant_ids: Vec<_> = held.keys().cloned().collect();
         for asked in tenant_ids.chunks(LOOKS_AT_ONCE) {
             let Ok(refused) = self.0.calls.refused_tenants(asked).await else { return };
             for (tenant_id, why) in refused {
                 if let Some(tenant) = held.get(&tenant_id) {
-                    tenant.refused.send_replace(Some(why));
+                    tenant.end(why);
                 }
             }
         }
-    }
-
-    /// The tenants that connections hold; those that none holds any more are forgotten.
-    fn in_use(&self) -> HashMap<String, Arc<InUse>> {
-        let mut held = HashMap::new();
-        self.lock().retain(|tenant_id, tenant| {
-            let tenant = tenant.upgrade();
-            held.extend(tenant.clone().map(|tenant| (tenant_id.clone(), tenant)));
-            tenant.is_some()
-        });
-        held
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<InUse>>> {
-        self.0.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,23 +3,19 @@
 //!
 //! It must know no connection and no dialect.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use moka::future::Cache;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use signalbox_identity::Principal;
-use tokio::{sync::watch, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     calls::{CallError, Calls, Client},
     dialect::Code,
+    holds::{self, Held, Holds, look_every},
 };
 
 /// How long an answer about a key is believed by connections that open.
@@ -41,54 +37,29 @@ struct Inner {
     calls: Calls,
     /// By the hash of the key: whose it is, or why it is refused.
     answers: Cache<Hash, Result<Principal, CallError>>,
-    in_use: Mutex<HashMap<Hash, Weak<InUse>>>,
+    in_use: Holds<Hash, SecretString>,
 }
 
 type Hash = [u8; 32];
 
-/// A key that connections hold.
-#[derive(Debug)]
-struct InUse {
-    credential: SecretString,
-    revoked: watch::Sender<bool>,
-}
-
 /// A connection's hold on its key: while there is one, the key is asked about.
-#[derive(Debug, Clone)]
-pub(super) struct Hold(Arc<InUse>);
-
-impl Hold {
-    /// Waits until the key no longer holds.
-    pub(super) async fn revoked(&self) {
-        // The sender lives in what is held.
-        let _ = self.0.revoked.subscribe().wait_for(|revoked| *revoked).await;
-    }
-}
+pub(super) type Hold = holds::Hold<SecretString>;
 
 impl ApiKeys {
     /// Asks by these calls.
     #[must_use]
     pub fn new(calls: Calls) -> Self {
         let answers = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(BELIEVED_FOR).build();
-        Self(Arc::new(Inner { calls, answers, in_use: Mutex::default() }))
+        Self(Arc::new(Inner { calls, answers, in_use: Holds::default() }))
     }
 
     /// Looks after the keys in use until `shutdown`. While the state service does not answer, they hold.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut interval = tokio::time::interval(LOOK_EVERY);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = interval.tick() => {}
-            }
-            let looked =
-                futures::stream::iter(self.in_use()).for_each_concurrent(LOOKS_AT_ONCE, |key| self.look(key));
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = looked => {}
-            }
-        }
+        look_every(LOOK_EVERY, shutdown, || {
+            let held = futures::stream::iter(self.0.in_use.all().into_values());
+            held.for_each_concurrent(LOOKS_AT_ONCE, |key| self.look(key))
+        })
+        .await;
     }
 
     /// Says whose key this is. Connections that ask at the same time share one call.
@@ -106,45 +77,19 @@ impl ApiKeys {
         };
         let answer = self.0.answers.try_get_with(hash, asked).await;
         let principal = answer.map_err(|error| CallError::clone(&error))??;
-        Ok((principal, self.hold(hash, credential)))
+        Ok((principal, self.0.in_use.hold(hash, || credential.clone())))
     }
 
-    fn hold(&self, hash: Hash, credential: &SecretString) -> Hold {
-        let mut in_use = self.lock();
-        // One that was found revoked is looked at anew: what holds it will be closed, this one may be wrong.
-        let known = in_use.get(&hash).and_then(Weak::upgrade).filter(|key| !*key.revoked.borrow());
-        let key = known.unwrap_or_else(|| {
-            let key = Arc::new(InUse { credential: credential.clone(), revoked: watch::Sender::new(false) });
-            in_use.insert(hash, Arc::downgrade(&key));
-            key
-        });
-        Hold(key)
-    }
-
-    /// The keys that connections hold; those that none holds any more are forgotten.
-    fn in_use(&self) -> Vec<Arc<InUse>> {
-        let mut held = Vec::new();
-        self.lock().retain(|_, key| {
-            let key = key.upgrade();
-            held.extend(key.clone());
-            key.is_some()
-        });
-        held
-    }
-
-    async fn look(&self, key: Arc<InUse>) {
+    async fn look(&self, key: Arc<Held<SecretString>>) {
         let nobody = Client::default();
-        let answer = self.0.calls.authenticate(&key.credential, nobody, signalbox_telemetry::now()).await;
+        let answer = self.0.calls.authenticate(&key.thing, nobody, signalbox_telemetry::now()).await;
         // An edge whose own credential is refused has learned nothing about the key.
-        if answer.is_err_and(|error| {
-            error.code == Code::Unauthenticated && error.field.as_deref() == Some(AT_FAULT)
-        }) {
-            key.revoked.send_replace(true);
+        if let Err(error) = answer
+            && error.code == Code::Unauthenticated
+            && error.field.as_deref() == Some(AT_FAULT)
+        {
+            key.end(error.message);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Hash, Weak<InUse>>> {
-        self.0.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

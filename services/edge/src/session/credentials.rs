@@ -62,7 +62,7 @@ impl User {
     /// Waits until the credential is taken back before its time, which only an API key can be.
     pub(super) async fn revoked(&self) {
         match &self.hold {
-            Some(hold) => hold.revoked().await,
+            Some(hold) => drop(hold.ended().await),
             None => std::future::pending().await,
         }
     }

@@ -16,15 +16,19 @@ use tonic::{Code, Status};
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// An administrator of the platform.
-fn platform(state: &State) -> Client {
+pub(crate) fn platform(state: &State) -> Client {
     Client::with_token(state.channel(), &token("*", Role::Admin))
 }
 
-fn of(state: &State, tenant_id: &str, role: Role) -> Client {
+pub(crate) fn of(state: &State, tenant_id: &str, role: Role) -> Client {
     Client::with_token(state.channel(), &token(tenant_id, role))
 }
 
-async fn create(state: &State, tenant_id: &str, limits: v1::TenantLimits) -> Result<v1::Tenant, Status> {
+pub(crate) async fn create(
+    state: &State,
+    tenant_id: &str,
+    limits: v1::TenantLimits,
+) -> Result<v1::Tenant, Status> {
     let request = v1::CreateTenantRequest {
         tenant_id: tenant_id.into(),
         display_name: format!("{tenant_id} & Sons"),
@@ -35,12 +39,12 @@ async fn create(state: &State, tenant_id: &str, limits: v1::TenantLimits) -> Res
     Ok(created.into_inner().tenant.expect("the answer has the tenant"))
 }
 
-async fn suspend(state: &State, tenant_id: &str, reason: &str) {
+pub(crate) async fn suspend(state: &State, tenant_id: &str, reason: &str) {
     let request = v1::SuspendTenantRequest { tenant_id: tenant_id.into(), reason: reason.into() };
     platform(state).tenants().suspend_tenant(request).await.expect("the tenant is suspended");
 }
 
-async fn resume(state: &State, tenant_id: &str) {
+pub(crate) async fn resume(state: &State, tenant_id: &str) {
     let request = v1::ResumeTenantRequest { tenant_id: tenant_id.into() };
     platform(state).tenants().resume_tenant(request).await.expect("the tenant is resumed");
 }
@@ -70,7 +74,7 @@ async fn publish(client: &Client) -> Result<u64, Status> {
 }
 
 /// Waits until a tenant is served as it should be: replicas believe what they know of one for a second.
-async fn served(client: &Client, expected: bool) {
+pub(crate) async fn served(client: &Client, expected: bool) {
     soon("change of what is served", async {
         while client.agents().list_agents(v1::ListAgentsRequest::default()).await.is_ok() != expected {
             tokio::time::sleep(Duration::from_millis(50)).await;

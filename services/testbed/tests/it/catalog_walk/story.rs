@@ -1,15 +1,34 @@
 //! The calls that bring about every type of event.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use signalbox_catalog as catalog;
 use signalbox_identity::Role;
 use signalbox_proto::v1::{self, AgentStatus, issue_command_request::Target};
-use signalbox_testbed::{AgentWire, Client, State, hello, status_report};
+use signalbox_testbed::{AgentWire, Client, State, TENANT, hello, status_report};
+
+use crate::tenants;
 
 /// Who calls.
 struct Callers {
     operator: Client,
     admin: Client,
+}
+
+/// What becomes of the tenant itself, before anything happens in it.
+pub(super) async fn life_of_the_tenant(state: &State) {
+    let limits = v1::TenantLimits { agents: Some(500), ..v1::TenantLimits::default() };
+    tenants::create(state, TENANT, limits).await.expect("the tenant is new");
+    let update = v1::UpdateTenantRequest {
+        tenant_id: TENANT.into(),
+        limits: Some(v1::TenantLimits { agents: Some(1000), ..v1::TenantLimits::default() }),
+        ..v1::UpdateTenantRequest::default()
+    };
+    tenants::platform(state).tenants().update_tenant(update).await.expect("the tenant is there");
+    tenants::suspend(state, TENANT, "unpaid").await;
+    tenants::resume(state, TENANT).await;
+    tenants::served(&Client::new(state.channel(), Role::Viewer), true).await;
 }
 
 /// Plays all of it; answers the names of the kinds that the tenant adds.
@@ -25,6 +44,7 @@ pub(super) async fn play(state: &State) -> Vec<&'static str> {
     callers.graph().await;
     callers.occurrences().await;
     callers.keys().await;
+    callers.enrolment(state).await;
     callers.deletions().await;
     callers.own_kind().await
 }
@@ -230,6 +250,27 @@ impl Callers {
             self.admin.access().create_api_key(create).await.expect("the name is good").into_inner();
         let revoke = v1::RevokeApiKeyRequest { key_id: created.key.unwrap_or_default().key_id };
         self.admin.access().revoke_api_key(revoke).await.expect("the key is there");
+    }
+
+    async fn enrolment(&self, state: &State) {
+        let create = v1::CreateEnrolmentTokenRequest {
+            name: "web servers".into(),
+            uses_max: 50,
+            agent_id_pattern: "web-*".into(),
+            labels: BTreeMap::from([("env".into(), "prod".into())]),
+            ..v1::CreateEnrolmentTokenRequest::default()
+        };
+        let created = self.admin.access().create_enrolment_token(create).await.expect("the token is new");
+        let created = created.into_inner();
+        let enrol = v1::EnrolRequest {
+            agent_id: "web-1".into(),
+            idempotency_key: "the proof of the agent web-1".into(),
+            ..v1::EnrolRequest::default()
+        };
+        let newcomer = Client::with_token(state.channel(), &created.secret);
+        newcomer.access().enrol(enrol).await.expect("the token is good");
+        let revoke = v1::RevokeEnrolmentTokenRequest { token_id: created.token.unwrap_or_default().token_id };
+        self.admin.access().revoke_enrolment_token(revoke).await.expect("the token is there");
     }
 
     async fn deletions(&self) {
