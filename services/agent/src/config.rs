@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use signalbox_settings::without_credentials;
 use signalbox_transport::ClientTlsConfig;
 use tonic::transport::Uri;
 
@@ -188,7 +189,7 @@ fn check_grpc_url(url: &str) -> Result<(), ConfigError> {
             && matches!(uri.path(), "" | "/")
             && uri.query().is_none()
     });
-    // What stands before an @ may be a password.
+    // What stands before an @ may be a password, what is asked behind the path a token.
     if url.contains('@') {
         return Err(wrong(
             "grpc_url",
@@ -196,7 +197,7 @@ fn check_grpc_url(url: &str) -> Result<(), ConfigError> {
             "one with a user",
         ));
     }
-    if good { Ok(()) } else { Err(wrong("grpc_url", GRPC_URL, url)) }
+    if good { Ok(()) } else { Err(wrong("grpc_url", GRPC_URL, &without_credentials(url))) }
 }
 
 fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), ConfigError> {

@@ -13,6 +13,7 @@ use signalbox_proto::v1::{
     event_service_client::EventServiceClient, resource_service_client::ResourceServiceClient,
     tenant_service_client::TenantServiceClient, watch_service_client::WatchServiceClient,
 };
+use signalbox_settings::without_credentials;
 use signalbox_transport::ClientTlsConfig;
 use tonic::{
     Response, Status,
@@ -158,11 +159,12 @@ pub(crate) fn idempotency_key() -> String {
 }
 
 fn endpoint(url: &str, tls: &ClientTlsConfig, rpc_timeout: Duration) -> Result<Endpoint, Error> {
-    let malformed = || Error::Url { given: without_credential(url) };
+    let malformed = || Error::Url { given: without_credentials(url) };
     let uri: Uri = url.parse().map_err(|_| malformed())?;
     let has_credential = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
     let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
-    if !is_known || uri.host().is_none_or(str::is_empty) || has_credential {
+    let asks = uri.query().is_some() || url.contains('#');
+    if !is_known || uri.host().is_none_or(str::is_empty) || has_credential || asks {
         return Err(malformed());
     }
     let endpoint = signalbox_transport::endpoint(url, tls).map_err(Error::Tls)?;
@@ -177,25 +179,19 @@ fn endpoint(url: &str, tls: &ClientTlsConfig, rpc_timeout: Duration) -> Result<E
     )
 }
 
-/// An address as it may be shown: a password that somebody put in front of the host is no part of it.
-fn without_credential(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
-            format!("{scheme}…@{host}")
-        }
-        None => url.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_password_in_an_address_is_neither_used_nor_shown() {
-        for url in ["http://ann:hush@host:1", "https://ann:hush@host", "ann:hush@host", "http://a:h@ush@host"]
-        {
+        for url in [
+            "http://ann:hush@host:1",
+            "https://ann:hush@host",
+            "ann:hush@host",
+            "http://a:h@ush@host",
+            "http://ann@host/?token=hush",
+        ] {
             let error =
                 endpoint(url, &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX).unwrap_err().to_string();
             assert!(error.contains("…@host") && !error.contains("hush") && !error.contains("ann"), "{error}");
@@ -206,7 +202,16 @@ mod tests {
     fn an_address_has_a_known_scheme_and_a_host() {
         assert!(endpoint("http://127.0.0.1:50051", &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX).is_ok());
         assert!(endpoint("https://[::1]:50051/", &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX).is_ok());
-        for bad in ["", "127.0.0.1:50051", "localhost", "https://", "ftp://host", "http://", "not a url"] {
+        for bad in [
+            "",
+            "127.0.0.1:50051",
+            "localhost",
+            "https://",
+            "ftp://host",
+            "http://",
+            "not a url",
+            "http://h/?t=1",
+        ] {
             assert!(
                 matches!(
                     endpoint(bad, &ClientTlsConfig::default(), CONNECT_TIMEOUT_MAX),

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::schema::Key;
+use crate::{address::without_credentials, schema::Key};
 
 /// Where a value comes from, the weakest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,15 +79,9 @@ impl Setting {
     }
 }
 
-/// In one line, and without the user and password that somebody put into a URL.
+/// In one line, and without a credential that somebody put into a URL.
 fn plain(value: &str) -> String {
-    let value = match url::Url::parse(value) {
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            let host = url.host_str().unwrap_or_default();
-            format!("{}://(hidden)@{host}{}", url.scheme(), url.path())
-        }
-        _ => value.to_owned(),
-    };
+    let value = if value.contains("://") { without_credentials(value) } else { value.to_owned() };
     value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -97,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_password_in_an_address_is_not_shown() {
-        assert_eq!(plain("https://ann:hush@host:1/x?y=hush"), "https://(hidden)@host/x");
+        assert_eq!(plain("https://ann:hush@host:1/x?y=hush"), "https://…@host:1/x?…");
         assert_eq!(plain("https://host:1/x"), "https://host:1/x");
         assert_eq!(plain("a\nb"), "a\u{fffd}b");
     }

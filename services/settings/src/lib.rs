@@ -3,6 +3,7 @@
 //!
 //! It must not know any program's settings; [`production`] alone knows what servers must not do in earnest.
 
+mod address;
 mod assembly;
 mod check;
 mod command;
@@ -16,6 +17,7 @@ mod reference;
 mod schema;
 mod survey;
 
+pub use address::without_credentials;
 pub use check::{Check, Loaded, Report, Warnings};
 pub use command::{Program, Settings};
 pub use exposure::Exposed;

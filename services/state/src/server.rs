@@ -51,8 +51,13 @@ pub enum Error {
     #[error("the token secret cannot be used")]
     Token(#[from] signalbox_identity::Error),
     /// The database's address is malformed.
-    #[error("the database URL cannot be used; expected postgres://user:password@host:port/database")]
-    DatabaseUrl(#[source] sqlx::Error),
+    ///
+    /// What sqlx says of it is left out: it quotes what it does not understand, which may be the password.
+    #[error(
+        "the database URL cannot be used; expected postgres://user:password@host:port/database, with what is special \
+         in a password percent-encoded"
+    )]
+    DatabaseUrl,
     /// The database did not answer within the time that the configuration gives it.
     #[error(
         "Postgres did not answer within {waited_s} s; is it running, and is SIGNALBOX_DATABASE_URL right?"
@@ -120,7 +125,7 @@ impl Server {
         }
         let tls = ServerTls::load(&config.tls, &["h2"])?;
         let statement_timeout = Duration::from_secs(config.database_statement_timeout_s);
-        let first = store::first(&config.database_url).map_err(Error::DatabaseUrl)?;
+        let first = store::first(&config.database_url).map_err(|_| Error::DatabaseUrl)?;
         let patience = Patience::of_seconds(config.database_wait_s);
         patience.answered(&first).await?;
         let wall = patience.until_done(|| async { Ok(store::prepare(&first).await?) }).await?;
@@ -129,7 +134,7 @@ impl Server {
             return Err(Error::NoWall);
         }
         let pool = store::pool(&config.database_url, config.database_connections, statement_timeout, wall)
-            .map_err(Error::DatabaseUrl)?;
+            .map_err(|_| Error::DatabaseUrl)?;
         let grpc = listen(config.listen).await?;
         let metrics = listen(config.metrics_listen).await?;
         Ok(Self { config, keys, pool, tls, grpc, metrics })

@@ -1,6 +1,6 @@
 //! What can be said of telemetry before it is set up.
 
-use signalbox_settings::{Check, Problem};
+use signalbox_settings::{Check, Problem, without_credentials};
 use tracing_subscriber::EnvFilter;
 
 use crate::{Error, TelemetryConfig};
@@ -13,7 +13,8 @@ impl Check for TelemetryConfig {
         }
         let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
         if let Some(endpoint) = self.otlp_endpoint.as_deref().filter(|url| !url.is_empty() && !is_url(url)) {
-            let told = format!("expected http://host:port or https://host:port, got {endpoint:?}");
+            let given = without_credentials(endpoint);
+            let told = format!("expected http://host:port or https://host:port, got {given:?}");
             problems.push(Problem::new("otlp-endpoint", told));
         }
         problems

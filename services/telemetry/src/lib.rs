@@ -7,6 +7,7 @@
 
 mod check;
 mod clock;
+mod discretion;
 mod stop;
 mod traceparent;
 
@@ -16,7 +17,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use signalbox_settings::without_credentials;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 pub use clock::now;
 pub use stop::stop_signal;
@@ -32,7 +36,7 @@ const COUNT_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 2
 /// How a program tells of itself.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TelemetryConfig {
-    /// Which log lines are written, in the form of `tracing`'s `EnvFilter`.
+    /// Which log lines are written, in the form of `tracing`'s `EnvFilter`. None brings forth what clients send.
     #[arg(long, env = "SIGNALBOX_LOG", default_value = "info")]
     pub log: String,
     /// How log lines are written.
@@ -73,7 +77,7 @@ pub enum Error {
     /// The exporter cannot be built, for example because its endpoint is no URL.
     #[error("the OTLP exporter for {endpoint:?} cannot be set up")]
     Exporter {
-        /// The endpoint as given.
+        /// The endpoint, as it may be shown.
         endpoint: String,
         /// What is wrong.
         #[source]
@@ -113,7 +117,7 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Guard, Er
             .with_tonic()
             .with_endpoint(endpoint)
             .build()
-            .map_err(|source| Error::Exporter { endpoint: endpoint.clone(), source })?;
+            .map_err(|source| Error::Exporter { endpoint: without_credentials(endpoint), source })?;
         provider = provider.with_batch_exporter(exporter);
     }
     let provider = provider.build();
@@ -126,7 +130,8 @@ pub fn init(service: &'static str, config: &TelemetryConfig) -> Result<Guard, Er
         LogFormat::Json => lines.json().boxed(),
     };
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
-    tracing_subscriber::registry().with(filter).with(lines).with(spans).try_init()?;
+    let discreet = filter_fn(discretion::may_be_told);
+    tracing_subscriber::registry().with(filter).with(discreet).with(lines).with(spans).try_init()?;
     record_metrics();
     Ok(Guard(provider))
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use signalbox_settings::without_credentials;
 use tonic::transport::{Certificate, ClientTlsConfig as Tls, Endpoint, Identity};
 
 use crate::Error;
@@ -29,7 +30,7 @@ pub struct ClientTlsConfig {
 ///
 /// When the URL is malformed, or a file cannot be read or used.
 pub fn endpoint(url: &str, config: &ClientTlsConfig) -> Result<Endpoint, Error> {
-    let failed = |source| Error::Endpoint { url: url.into(), source };
+    let failed = |source| Error::Endpoint { url: without_credentials(url), source };
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
     if endpoint.uri().scheme_str() != Some("https") {
         return Ok(endpoint);

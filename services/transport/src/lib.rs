@@ -62,7 +62,7 @@ pub enum Error {
     /// The server's address is no URL, or its trust cannot be set up.
     #[error("cannot connect to {url}")]
     Endpoint {
-        /// The address.
+        /// The address, as it may be shown.
         url: String,
         /// Why.
         #[source]

@@ -14,8 +14,8 @@ impl Check for Config {
         let mut problems = self.token.problems();
         problems.extend(self.tls.problems());
         problems.extend(self.telemetry.problems());
-        if let Err(error) = PgConnectOptions::from_str(self.database_url.expose_secret()) {
-            problems.push(Problem::of("database-url", &Error::DatabaseUrl(error)));
+        if PgConnectOptions::from_str(self.database_url.expose_secret()).is_err() {
+            problems.push(Problem::of("database-url", &Error::DatabaseUrl));
         }
         problems
     }

@@ -32,6 +32,7 @@ mod revisions;
 mod roles;
 mod row_security;
 mod runs;
+mod secrets;
 mod sessions;
 mod slow_clients;
 mod storm;

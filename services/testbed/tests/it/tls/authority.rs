@@ -54,7 +54,7 @@ impl Authority {
     }
 
     /// The configuration of a client that shows a certificate of this authority.
-    pub(super) fn certified_client(&self) -> ClientTlsConfig {
+    pub(crate) fn certified_client(&self) -> ClientTlsConfig {
         self.certify("client");
         ClientTlsConfig {
             tls_client_cert: Some(self.file("client.pem")),
