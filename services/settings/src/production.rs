@@ -28,6 +28,8 @@ pub struct Posture {
     pub plaintext: Vec<(&'static str, SocketAddr)>,
     /// Files with secrets that others can read.
     pub exposed: Vec<Exposed>,
+    /// The setting that lets one credential be good for every agent of a tenant, where it does.
+    pub fleet_credentials: Option<&'static str>,
 }
 
 impl Posture {
@@ -42,6 +44,7 @@ impl Posture {
             origins: Vec::new(),
             plaintext: Vec::new(),
             exposed: Vec::new(),
+            fleet_credentials: None,
         }
     }
 }
@@ -59,7 +62,7 @@ pub struct Rule {
 }
 
 /// Every rule. Another one is another line here.
-pub const RULES: [Rule; 6] = [
+pub const RULES: [Rule; 7] = [
     Rule {
         refuses: "a signing secret that was made for development, has a word of an example in it, or follows a pattern",
         instead: "make one with `openssl rand -hex 32`",
@@ -91,6 +94,16 @@ pub const RULES: [Rule; 6] = [
         is_for_all: false,
         breaches: |posture| {
             posture.exposed.iter().map(|exposed| breach(exposed.key(), &exposed.to_string())).collect()
+        },
+    },
+    Rule {
+        refuses: "credentials that are good for every agent of a tenant, as they are by default",
+        instead: "set fleet-agent-credentials to refuse, and enrol the agents, each for a key of its own: \
+                  `signalbox enrolment create` makes a token that they are started with, as enrolment-token-file",
+        is_for_all: false,
+        breaches: |posture| {
+            let told = "whoever holds the credential of one agent can pose as any other of the tenant";
+            posture.fleet_credentials.iter().map(|key| breach(key, told)).collect()
         },
     },
     Rule {
@@ -216,6 +229,15 @@ mod tests {
         let told =
             only(|posture| posture.exposed = Exposed::secret("tls-key", file.path()).into_iter().collect());
         assert!(told.starts_with("tls-key: refused in production: ") && told.contains("mode 644"), "{told}");
+    }
+
+    #[test]
+    fn credentials_for_a_whole_fleet_are_refused_and_it_is_said_how_to_do_without() {
+        let told = only(|posture| posture.fleet_credentials = Some("fleet-agent-credentials"));
+        assert!(told.starts_with("fleet-agent-credentials: refused in production: "), "{told}");
+        for remedy in ["set fleet-agent-credentials to refuse", "signalbox enrolment create"] {
+            assert!(told.contains(remedy), "{told}");
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub struct Config {
     /// such a certificate is a credential by itself. Needs --tls-client-ca.
     #[arg(long, env = "SIGNALBOX_TLS_CLIENT_IDENTITY", value_enum, default_value_t = ClientIdentity::Off)]
     pub tls_client_identity: ClientIdentity,
-    /// Whether a credential of the role agent may be good for every agent of its tenant.
+    /// Whether a credential of the role agent may be good for every agent of its tenant. Production needs `refuse`.
     #[arg(long, env = "SIGNALBOX_FLEET_AGENT_CREDENTIALS", value_enum, default_value_t = FleetCredentials::Allow)]
     pub fleet_agent_credentials: FleetCredentials,
     /// Logs, traces, metrics.

@@ -27,6 +27,7 @@ impl Check for Config {
             database_url: Some(self.database_url.clone()),
             plaintext: is_plaintext.then_some(("listen", self.listen)).into_iter().collect(),
             exposed: self.tls.exposed().into_iter().collect(),
+            fleet_credentials: self.agents().fleet_allowed.then_some("fleet-agent-credentials"),
             ..Posture::of(self.profile)
         })
     }

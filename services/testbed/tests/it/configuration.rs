@@ -51,6 +51,7 @@ async fn flags_go_before_the_environment_and_that_before_the_file() {
         ("SIGNALBOX_LOST_AFTER_S", "9"),
         ("SIGNALBOX_DATABASE_URL", "postgres:///x"),
         ("SIGNALBOX_JWT_SECRET", GOOD),
+        ("SIGNALBOX_FLEET_AGENT_CREDENTIALS", "refuse"),
     ];
     let ended = place.run(&["signalbox-state"], &flags, &variables).await;
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -77,6 +78,8 @@ async fn production_refuses_all_that_is_unsafe_at_once_and_development_does_not(
         "error: jwt-secret: refused in production: the secret has a word of an example in it",
         "error: database-url: refused in production: its password is easy to guess",
         "mode 644",
+        "error: fleet-agent-credentials: refused in production: whoever holds the credential of one agent",
+        "set fleet-agent-credentials to refuse, and enrol the agents",
         "error: listen: refused: 0.0.0.0:1 can be reached from other machines",
     ] {
         assert!(refused.stderr.contains(problem), "{problem}: {refused:?}");
@@ -126,6 +129,8 @@ async fn the_documented_defaults_are_the_defaults() {
         ("SIGNALBOX_DATABASE_URL", "postgres:///x"),
         ("SIGNALBOX_JWT_SECRET", GOOD),
         ("SIGNALBOX_TOKEN", "t"),
+        // In production its default is not enough.
+        ("SIGNALBOX_FLEET_AGENT_CREDENTIALS", "refuse"),
     ];
     for (name, call, flags) in [
         ("state", &["signalbox-state"][..], &[][..]),
@@ -142,6 +147,9 @@ async fn the_documented_defaults_are_the_defaults() {
         for line in defaults.lines() {
             let key = line.split(" = ").next().unwrap();
             let (before, after) = (bare.setting(key), set.setting(key));
+            if needed.iter().any(|(name, _)| before.ends_with(&format!(" environment {name}"))) {
+                continue;
+            }
             let value = before.strip_suffix("default").unwrap_or_else(|| panic!("{key}: {before}"));
             assert!(after.starts_with(&format!("{value}file ")), "{key}: {before}, {after}");
         }

@@ -56,7 +56,7 @@ impl Place {
         for (name, text) in [
             ("jwt-secret", format!("{GOOD}\n")),
             ("database-url", format!("postgres://signalbox:{GOOD}@db.internal/signalbox\n")),
-            ("agent-token", format!("sbk_k7m2x9pqr4tw_{GOOD}\n")),
+            ("enrolment", format!("sbe_k7m2x9pqr4tw_{GOOD}\n")),
         ] {
             self.write(name, &text, 0o600);
         }
