@@ -54,9 +54,14 @@ const fn enrolment(path: &'static str) -> Rule {
     Rule { path, roles: &[], mutates: true, enrols: true, platform: false }
 }
 
-/// A method that administrators of the platform may call too. What it changes has events of its own.
+/// A method that administrators of the platform may call too.
 const fn platform(path: &'static str, roles: &'static [Role]) -> Rule {
     Rule { path, roles, mutates: false, enrols: false, platform: true }
+}
+
+/// A method by which administrators of the platform change a tenant, and nobody else: its log tells of the call.
+const fn platform_change(path: &'static str) -> Rule {
+    Rule { path, roles: NOBODY, mutates: true, enrols: false, platform: true }
 }
 
 /// Every method, in the order of the names.
@@ -98,13 +103,13 @@ pub const RULES: &[Rule] = &[
     change("/signalbox.v1.ResourceService/UpdateResource", PUBLISHES),
     rule("/signalbox.v1.SystemService/GetSystemStatus", WATCHES),
     rule("/signalbox.v1.TenantService/CheckTenants", IS_EDGE),
-    platform("/signalbox.v1.TenantService/CreateTenant", NOBODY),
-    platform("/signalbox.v1.TenantService/DeleteTenant", NOBODY),
+    platform_change("/signalbox.v1.TenantService/CreateTenant"),
+    platform_change("/signalbox.v1.TenantService/DeleteTenant"),
     platform("/signalbox.v1.TenantService/GetTenant", ADMINISTERS),
     platform("/signalbox.v1.TenantService/ListTenants", NOBODY),
-    platform("/signalbox.v1.TenantService/ResumeTenant", NOBODY),
-    platform("/signalbox.v1.TenantService/SuspendTenant", NOBODY),
-    platform("/signalbox.v1.TenantService/UpdateTenant", NOBODY),
+    platform_change("/signalbox.v1.TenantService/ResumeTenant"),
+    platform_change("/signalbox.v1.TenantService/SuspendTenant"),
+    platform_change("/signalbox.v1.TenantService/UpdateTenant"),
     rule("/signalbox.v1.WatchService/Read", WATCHES),
     rule("/signalbox.v1.WatchService/Watch", WATCHES),
 ];

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use time::OffsetDateTime;
 
-use super::{Change, Code, Draft, Error, Needs, NewEvent, agent, event::whole_micros, validate};
+use super::{
+    Change, Code, Draft, Error, Needs, NewEvent, agent, audit::About, event::whole_micros, validate,
+};
 pub(crate) use limits::Limits;
 pub(crate) use standing::{Account, Class, Pace, Standing};
 
@@ -189,6 +191,10 @@ impl Change for Create {
         draft.put_tenant(tenant.clone());
         Ok(tenant)
     }
+
+    fn about(&self, tenant: &Tenant) -> Option<About> {
+        Some(about(tenant))
+    }
 }
 
 /// Changes a tenant's name and its bounds; what is `None` stays.
@@ -244,6 +250,10 @@ impl Change for Update {
         }));
         put(draft, tenant, "tenant.updated", data, now)
     }
+
+    fn about(&self, tenant: &Tenant) -> Option<About> {
+        Some(about(tenant))
+    }
 }
 
 /// Suspends a tenant.
@@ -275,6 +285,10 @@ impl Change for Suspend {
         }));
         put(draft, tenant, "tenant.suspended", data, now)
     }
+
+    fn about(&self, tenant: &Tenant) -> Option<About> {
+        Some(about(tenant))
+    }
 }
 
 /// Lets a suspended tenant go on.
@@ -301,9 +315,13 @@ impl Change for Resume {
         }));
         put(draft, tenant, "tenant.resumed", data, now)
     }
+
+    fn about(&self, tenant: &Tenant) -> Option<About> {
+        Some(about(tenant))
+    }
 }
 
-/// Marks a tenant as one to be deleted. Its log tells nothing of it: it goes too.
+/// Marks a tenant as one to be deleted. Its log tells nothing of it, neither of the change nor of the call: it goes too.
 #[derive(Debug)]
 pub(crate) struct Delete;
 
@@ -324,6 +342,11 @@ impl Change for Delete {
         }
         Ok(tenant)
     }
+}
+
+/// What a call that changed a tenant was about.
+fn about(tenant: &Tenant) -> About {
+    About::one("tenant", tenant.tenant_id.as_str()).with(json!({ "state": tenant.state.word() }))
 }
 
 /// The tenant, unless it is being deleted.

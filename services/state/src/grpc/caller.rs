@@ -57,6 +57,22 @@ impl Caller {
         Origin { call: self.call.clone(), ..origin }
     }
 
+    /// Writes the call to the service's own log lines, with what the audit would have of it: for a call that no log of
+    /// a tenant can tell of.
+    pub(super) fn tell_operators(&self, tenant_id: &str, what: &str) {
+        let Some(call) = &self.call else { return };
+        tracing::info!(
+            tenant_id,
+            method = call.method,
+            actor = self.principal.subject,
+            role = call.role.word(),
+            address = call.address,
+            user_agent = call.user_agent,
+            trace_id = self.traceparent.split('-').nth(1),
+            "{what}"
+        );
+    }
+
     /// A change by this caller, under its idempotency key where it gave one. The key is the caller's own:
     /// another subject's same word is another key. An agent's stays its own when its credential is another.
     pub(super) fn submission<C>(

@@ -1,6 +1,7 @@
 //! The audit: each call that changes something, and who is refused, is in the log; and only administrators see it.
 
 mod every_call;
+mod platform;
 
 use serde_json::{Value, json};
 use signalbox_identity::{

@@ -99,12 +99,12 @@ async fn only_tenants_that_were_created_are_served_where_that_is_asked_for() {
     assert_eq!(refused.code(), Code::NotFound);
 
     create(&state, "acme", v1::TenantLimits::default()).await.unwrap();
-    assert_eq!(publish(&operator).await.unwrap(), 2, "behind tenant.created");
+    assert_eq!(publish(&operator).await.unwrap(), 3, "behind tenant.created and the call");
     let again = create(&state, "acme", v1::TenantLimits::default()).await.unwrap_err();
     assert_eq!(again.code(), Code::AlreadyExists);
     let got = get(&admin, "").await.unwrap();
     assert_eq!(got.tenant.unwrap().display_name, "acme & Sons");
-    assert_eq!(got.usage.unwrap().events, 3, "tenant.created, the occurrence, and the audit of its call");
+    assert_eq!(got.usage.unwrap().events, 4, "tenant.created, the occurrence, and the audit of both calls");
     let other = of(&state, "other", Role::Operator);
     assert_eq!(publish(&other).await.unwrap_err().code(), Code::PermissionDenied);
     state.stop().await;
