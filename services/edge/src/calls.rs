@@ -15,11 +15,10 @@ use std::{net::IpAddr, time::Duration};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use signalbox_identity::{
-    Keys, Principal, Role, TokenRequest,
+    Principal, Role,
     forwarded::{CLIENT_ADDRESS, CLIENT_AGENT, EDGE_TOKEN},
 };
 use signalbox_proto::{to_time, v1};
-use time::OffsetDateTime;
 use tonic::{
     Request,
     metadata::{Ascii, MetadataMap, MetadataValue},
@@ -30,16 +29,17 @@ pub use error::CallError;
 pub use rows::{AGENT, Row, Rows};
 pub use system::SystemSummary;
 
-use crate::dialect::request::Page;
+use crate::{
+    dialect::request::Page,
+    upstream::{Credentials, Own},
+};
 use v1::{
     access_service_client::AccessServiceClient, agent_service_client::AgentServiceClient,
     command_service_client::CommandServiceClient, tenant_service_client::TenantServiceClient,
 };
 
 /// How long the edge's own credential holds, with which it asks whose an API key is and says for whom it calls.
-const OWN_TOKEN_TTL: time::Duration = time::Duration::minutes(1);
-/// Name under which the edge asks.
-const OWN_SUBJECT: &str = "edge";
+const OWN_TOKEN_TTL: Duration = Duration::from_secs(60);
 /// Largest answer: a page of a list at its largest.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Largest page of a list.
@@ -49,7 +49,7 @@ const PAGE_SIZE_MAX: u32 = 1000;
 #[derive(Clone)]
 pub struct Calls {
     channel: Channel,
-    keys: Keys,
+    own: Credentials,
     timeout: Duration,
 }
 
@@ -102,8 +102,8 @@ pub struct AgentSummary {
 impl Calls {
     /// Calls over this channel, each bounded by the timeout.
     #[must_use]
-    pub const fn new(channel: Channel, keys: Keys, timeout: Duration) -> Self {
-        Self { channel, keys, timeout }
+    pub const fn new(channel: Channel, own: Own, timeout: Duration) -> Self {
+        Self { channel, own: Credentials::new(own, OWN_TOKEN_TTL), timeout }
     }
 
     /// Makes a command durable.
@@ -188,7 +188,7 @@ impl Calls {
     ///
     /// [`CallError`].
     pub async fn refused_tenants(&self, tenant_ids: &[String]) -> Result<Vec<(String, String)>, CallError> {
-        let caller = self.own_caller(Client::default(), signalbox_telemetry::now())?;
+        let caller = self.own_caller(Client::default())?;
         let request = v1::CheckTenantsRequest { tenant_ids: tenant_ids.to_vec() };
         let mut client = TenantServiceClient::new(self.channel.clone());
         let response = self.bounded(client.check_tenants(self.request(&caller, request)?)).await?;
@@ -196,11 +196,11 @@ impl Calls {
     }
 
     /// The edge itself, on behalf of a client.
-    fn own_caller(&self, client: Client, now: OffsetDateTime) -> Result<Caller, CallError> {
-        Ok(Caller { credential: self.own_token(now)?, traceparent: String::new(), client })
+    fn own_caller(&self, client: Client) -> Result<Caller, CallError> {
+        Ok(Caller { credential: self.own_token()?, traceparent: String::new(), client })
     }
 
-    /// Says whose API key this is.
+    /// Says whose credential this is.
     ///
     /// # Errors
     ///
@@ -209,9 +209,8 @@ impl Calls {
         &self,
         credential: &SecretString,
         client: Client,
-        now: OffsetDateTime,
     ) -> Result<Principal, CallError> {
-        let caller = self.own_caller(client, now)?;
+        let caller = self.own_caller(client)?;
         let request = v1::AuthenticateRequest { credential: credential.expose_secret().to_owned() };
         let mut client = AccessServiceClient::new(self.channel.clone());
         let response = self.bounded(client.authenticate(self.request(&caller, request)?)).await?;
@@ -221,7 +220,7 @@ impl Calls {
             expires_at: response.expires_at.as_ref().and_then(to_time),
             subject: response.subject,
             tenant_id: response.tenant_id,
-            fingerprint: None,
+            fingerprint: Some(response.fingerprint).filter(|fingerprint| !fingerprint.is_empty()),
             key_id: Some(response.key_id).filter(|key_id| !key_id.is_empty()),
             agent_id: Some(response.agent_id).filter(|agent_id| !agent_id.is_empty()),
         })
@@ -244,7 +243,7 @@ impl Calls {
     /// Tells for which client the call is, with a proof that it is an edge that says so.
     fn introduce(&self, client: &Client, metadata: &mut MetadataMap) -> Result<(), CallError> {
         let Some(address) = client.address else { return Ok(()) };
-        let own = self.own_token(signalbox_telemetry::now())?;
+        let own = self.own_token()?;
         let mut proof: MetadataValue<Ascii> =
             own.expose_secret().parse().map_err(|_| CallError::internal())?;
         proof.set_sensitive(true);
@@ -259,16 +258,9 @@ impl Calls {
         Ok(())
     }
 
-    /// A new token of the edge itself.
-    fn own_token(&self, now: OffsetDateTime) -> Result<SecretString, CallError> {
-        let own = TokenRequest {
-            subject: OWN_SUBJECT.into(),
-            tenant_id: "*".into(),
-            role: Role::Service,
-            ttl: OWN_TOKEN_TTL,
-            agent_id: None,
-        };
-        self.keys.issue(&own, now).map(Into::into).map_err(|_| CallError::internal())
+    /// A token of the edge itself.
+    fn own_token(&self) -> Result<SecretString, CallError> {
+        self.own.token().map_err(|_| CallError::internal())
     }
 
     /// The deadline holds on this side too, should the other never answer.

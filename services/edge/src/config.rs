@@ -1,6 +1,7 @@
 //! The configuration of the edge: flags, each with its environment variable.
 
 mod check;
+mod token;
 
 use std::{
     fmt,
@@ -12,7 +13,6 @@ use std::{
 
 use clap::builder::RangedU64ValueParser;
 use ipnet::IpNet;
-use signalbox_identity::TokenConfig;
 use signalbox_telemetry::TelemetryConfig;
 use signalbox_transport::{ClientTlsConfig, ServerTlsConfig};
 
@@ -21,6 +21,8 @@ use crate::{
     limits::Profile,
     session::{LogsAccess, Timing},
 };
+
+pub use token::TokenConfig;
 
 /// Shows people what happens in a fleet of agents, in five published WebSocket protocols, and takes their commands.
 #[derive(Debug, Clone, clap::Parser)]
@@ -89,7 +91,7 @@ pub struct Config {
     /// Whom the edge trusts to be the state service.
     #[command(flatten)]
     pub client_tls: ClientTlsConfig,
-    /// The secret that users' tokens are checked with, and the edge's own are signed with.
+    /// What users' tokens are checked with, and how the edge shows who it is itself.
     #[command(flatten)]
     pub token: TokenConfig,
     /// Logs, traces, metrics.
@@ -110,7 +112,7 @@ impl Config {
     /// A configuration for a state service and a secret, in the development profile on free ports of the
     /// loopback interface, with the defaults of the command line otherwise.
     #[must_use]
-    pub fn local(grpc_url: impl Into<String>, token: TokenConfig) -> Self {
+    pub fn local(grpc_url: impl Into<String>, token: impl Into<TokenConfig>) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             listen: free,
@@ -132,7 +134,7 @@ impl Config {
             call_timeout_ms: 10_000,
             tls: ServerTlsConfig::default(),
             client_tls: ClientTlsConfig::default(),
-            token,
+            token: token.into(),
             telemetry: TelemetryConfig::default(),
             timing: Timing::default(),
             feed: FeedConfig::default(),

@@ -128,7 +128,7 @@ impl Feeds {
         shutdown: &CancellationToken,
     ) -> Self {
         let roster = Arc::new(Roster::new(config.clone(), encoders.len()));
-        let credentials = Credentials::new(upstream.keys.clone(), upstream.token_ttl);
+        let credentials = Credentials::new(upstream.own.clone(), upstream.token_ttl);
         let backlog = Backlog::new(upstream.channel.clone(), credentials.clone(), config.reads_at_once);
         let context = Arc::new(Context {
             config: config.clone(),

@@ -12,7 +12,6 @@ mod routes;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use signalbox_identity::Keys;
 use signalbox_transport::ServerTls;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -33,7 +32,7 @@ use crate::{
     places::Places,
     session::{ApiKeys, Shared, Tools},
     tenants::Tenants,
-    upstream::{self, Credentials, UpstreamConfig},
+    upstream::{self, Credentials, Own, TokenFileError, UpstreamConfig},
 };
 use connection::Door;
 use origin::ClientAddress;
@@ -70,6 +69,9 @@ pub enum Error {
     /// The secret of tokens is not fit.
     #[error(transparent)]
     Token(#[from] signalbox_identity::Error),
+    /// The edge's own token is not fit.
+    #[error(transparent)]
+    ServiceToken(#[from] TokenFileError),
     /// The file of limits was not taken.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -107,7 +109,7 @@ impl Server {
     /// [`Error`], when an address is taken or the configuration makes no sense.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         signalbox_telemetry::record_metrics();
-        let keys = Keys::new(&config.token)?;
+        let (keys, own) = config.token.open()?;
         let policies = match &config.limits_file {
             Some(path) => Policies::with_file(config.profile, path)?,
             None => Policies::new(config.profile),
@@ -117,14 +119,14 @@ impl Server {
         let (sessions, feed_tasks) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let channel = upstream::channel_with(&config.grpc_url, &config.client_tls)?;
-        let calls = Calls::new(channel.clone(), keys.clone(), Duration::from_millis(config.call_timeout_ms));
+        let calls = Calls::new(channel.clone(), own.clone(), Duration::from_millis(config.call_timeout_ms));
         let upstream = UpstreamConfig {
             degraded_after: config.degraded_after,
-            ..UpstreamConfig::new(channel.clone(), keys.clone())
+            ..UpstreamConfig::new(channel.clone(), own.clone())
         };
         let feeds = Feeds::start(config.feed(), upstream, encoders(), &feed_tasks, &stop);
         let health = feeds.upstream_health();
-        let credentials = Credentials::new(keys.clone(), OWN_TOKEN_TTL);
+        let credentials = Credentials::new(own.clone(), OWN_TOKEN_TTL);
         let places = Places::start(channel, credentials, &feed_tasks, &stop);
         let (timing, logs) = (config.timing(), config.logs());
         let api_keys = ApiKeys::new(calls.clone());
@@ -132,6 +134,9 @@ impl Server {
         let tenants = Tenants::new(calls.clone());
         feed_tasks.spawn(tenants.clone().run(stop.clone()));
         feed_tasks.spawn(keys.clone().refresh(stop.clone()));
+        if let Own::Given(file) = own {
+            feed_tasks.spawn(file.reload(stop.clone()));
+        }
         if let Some(tls) = tls.clone() {
             feed_tasks.spawn(tls.reload(stop.clone()));
         }

@@ -11,7 +11,6 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use signalbox_identity::Keys;
 use signalbox_proto::v1::watch_service_client::WatchServiceClient;
 use signalbox_transport::ClientTlsConfig;
 use tokio::sync::watch;
@@ -20,6 +19,7 @@ use tonic::transport::Channel;
 
 use crate::feed::{Backlog, Roster};
 pub(crate) use credentials::Credentials;
+pub use credentials::{Own, TokenFile, TokenFileError};
 pub use health::Health;
 use stream::Stream;
 
@@ -31,9 +31,9 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub struct UpstreamConfig {
     /// The connection to the state service, from [`channel`]; calls of users may share it.
     pub channel: Channel,
-    /// Sign the edge's own short-lived credentials.
-    pub keys: Keys,
-    /// How long such a credential holds. The stream is opened anew before it expires.
+    /// Where the edge has its own credential from.
+    pub own: Own,
+    /// How long a credential holds that is signed for the stream, which is opened anew before that expires.
     pub token_ttl: Duration,
     /// First wait before the stream is opened again; it doubles each time, with jitter.
     pub backoff_min: Duration,
@@ -46,10 +46,10 @@ pub struct UpstreamConfig {
 impl UpstreamConfig {
     /// The usual times.
     #[must_use]
-    pub const fn new(channel: Channel, keys: Keys) -> Self {
+    pub const fn new(channel: Channel, own: Own) -> Self {
         Self {
             channel,
-            keys,
+            own,
             token_ttl: Duration::from_secs(3600),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),

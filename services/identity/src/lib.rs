@@ -15,4 +15,4 @@ pub use api_key::{NewApiKey, PresentedApiKey, SecretHash};
 pub use issuer::IssuerConfig;
 pub use principal::{Principal, Role};
 pub use rules::{RULES, Rule, may_call, rule_of};
-pub use token::{Error, Keys, TokenConfig, TokenRequest};
+pub use token::{Error, Keys, TokenConfig, TokenRequest, read_unverified};

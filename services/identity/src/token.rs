@@ -51,6 +51,9 @@ pub enum Error {
     /// No key of this id is known; the keys are being fetched.
     #[error("the token is signed with a key that is not known")]
     UnknownKey,
+    /// It is signed with a secret, or to be signed, where no secret is known.
+    #[error("no secret for tokens is known here")]
+    NoSecret,
     /// The configuration makes no sense.
     #[error("{0}")]
     Configuration(String),
@@ -97,20 +100,21 @@ pub struct TokenRequest {
 /// The keys that sign and check tokens.
 #[derive(Clone)]
 pub struct Keys {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    secret: Option<Secret>,
     issuer: Option<Issuer>,
 }
 
-impl Keys {
-    /// Prepares the keys.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::WeakSecret`] when the secret is shorter than 32 bytes.
-    pub fn new(config: &TokenConfig) -> Result<Self, Error> {
-        let secret = config.secret.expose_secret().as_bytes();
+/// The secret, as it signs and as it checks.
+#[derive(Clone)]
+struct Secret {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Secret {
+    fn new(secret: &SecretString) -> Result<Self, Error> {
+        let secret = secret.expose_secret().as_bytes();
         if secret.len() < SECRET_LEN_MIN {
             return Err(Error::WeakSecret(secret.len()));
         }
@@ -122,8 +126,27 @@ impl Keys {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
             validation,
-            issuer: Issuer::new(&config.issuer)?,
         })
+    }
+}
+
+impl Keys {
+    /// Prepares the keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WeakSecret`] when the secret is shorter than 32 bytes.
+    pub fn new(config: &TokenConfig) -> Result<Self, Error> {
+        Ok(Self { secret: Some(Secret::new(&config.secret)?), issuer: Issuer::new(&config.issuer)? })
+    }
+
+    /// Prepares to check what the identity provider signs, if there is one, and to sign nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Configuration`].
+    pub fn without_secret(issuer: &IssuerConfig) -> Result<Self, Error> {
+        Ok(Self { secret: None, issuer: Issuer::new(issuer)? })
     }
 
     /// Keeps the identity provider's keys fresh until `shutdown`; returns at once where none is configured.
@@ -153,7 +176,7 @@ impl Keys {
     /// # Errors
     ///
     /// [`Error::BadRequest`] when subject or tenant are empty or too long, or the tenant does not fit
-    /// the role.
+    /// the role; [`Error::NoSecret`].
     pub fn issue(&self, request: &TokenRequest, now: OffsetDateTime) -> Result<String, Error> {
         let claims = Claims {
             sub: request.subject.clone(),
@@ -164,7 +187,8 @@ impl Keys {
             agent_id: request.agent_id.clone(),
         };
         check(&claims).map_err(|(field, expected)| Error::BadRequest { field, expected })?;
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+        let secret = self.secret.as_ref().ok_or(Error::NoSecret)?;
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &secret.encoding)
             .map_err(|error| Error::Invalid(error.to_string()))
     }
 
@@ -178,7 +202,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// [`Error::Expired`] or [`Error::Invalid`].
+    /// [`Error::Expired`] or [`Error::Invalid`]; [`Error::NoSecret`] when only the secret could tell.
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Principal, Error> {
         if token.len() > TOKEN_LEN_MAX {
             return Err(Error::Invalid(format!("longer than {TOKEN_LEN_MAX} bytes")));
@@ -188,30 +212,52 @@ impl Keys {
         {
             return issuer.verify(token, now);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+        let secret = self.secret.as_ref().ok_or(Error::NoSecret)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &secret.decoding, &secret.validation)
             .map_err(|error| describe(&error))?
             .claims;
-        check(&claims).map_err(|(field, expected)| Error::Invalid(format!("claim {field}: {expected}")))?;
-        let expires_at = OffsetDateTime::from_unix_timestamp(claims.exp)
+        claims.principal(now)
+    }
+}
+
+impl Claims {
+    /// Whom they name, as long as they hold.
+    fn principal(self, now: OffsetDateTime) -> Result<Principal, Error> {
+        check(&self).map_err(|(field, expected)| Error::Invalid(format!("claim {field}: {expected}")))?;
+        let expires_at = OffsetDateTime::from_unix_timestamp(self.exp)
             .map_err(|_| Error::Invalid("claim exp: seconds since 1970".into()))?;
         if expires_at <= now {
             return Err(Error::Expired);
         }
         Ok(Principal {
-            subject: claims.sub,
-            tenant_id: claims.tenant_id,
-            role: claims.role,
+            subject: self.sub,
+            tenant_id: self.tenant_id,
+            role: self.role,
             expires_at: Some(expires_at),
-            fingerprint: claims.fingerprint,
+            fingerprint: self.fingerprint,
             key_id: None,
-            agent_id: claims.agent_id,
+            agent_id: self.agent_id,
         })
     }
 }
 
+/// Whom a token names by its own word, which nobody has checked: for those who hold it and cannot check it.
+///
+/// # Errors
+///
+/// [`Error::Expired`] or [`Error::Invalid`].
+pub fn read_unverified(token: &str, now: OffsetDateTime) -> Result<Principal, Error> {
+    if token.len() > TOKEN_LEN_MAX {
+        return Err(Error::Invalid(format!("longer than {TOKEN_LEN_MAX} bytes")));
+    }
+    let read = jsonwebtoken::dangerous::insecure_decode::<Claims>(token);
+    read.map_err(|error| describe(&error))?.claims.principal(now)
+}
+
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.issuer.is_some() { "Keys(HS256, issuer)" } else { "Keys(HS256)" })
+        let (secret, issuer) = (self.secret.is_some(), self.issuer.is_some());
+        f.debug_struct("Keys").field("secret", &secret).field("issuer", &issuer).finish()
     }
 }
 
@@ -360,6 +406,17 @@ mod tests {
             let refused = keys.issue(&wrong, NOW).unwrap_err();
             assert!(matches!(refused, Error::BadRequest { field: "agent_id", .. }), "{refused}");
         }
+    }
+
+    #[test]
+    fn without_the_secret_nothing_is_signed_and_what_it_signed_is_not_judged() {
+        let token = keys(SECRET).issue(&request(), NOW).unwrap();
+        let without = Keys::without_secret(&IssuerConfig::default()).unwrap();
+        assert_eq!(without.issue(&request(), NOW), Err(Error::NoSecret));
+        assert_eq!(without.verify(&token, NOW), Err(Error::NoSecret));
+        assert_eq!(read_unverified(&token, NOW).unwrap(), keys(SECRET).verify(&token, NOW).unwrap());
+        assert_eq!(read_unverified(&token, NOW + Duration::minutes(5)), Err(Error::Expired));
+        assert!(matches!(read_unverified("a.b.c", NOW), Err(Error::Invalid(_))));
     }
 
     #[test]

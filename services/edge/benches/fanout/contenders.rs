@@ -8,7 +8,7 @@ use signalbox_edge::{
     feed::{Encode, EncoderId, FeedConfig, Feeds, Member, Start},
     frame::Frame,
     interest::{Interest, Scope},
-    upstream::{self, UpstreamConfig},
+    upstream::{self, Own, UpstreamConfig},
 };
 use signalbox_proto::v1;
 use tokio::{io::AsyncWriteExt as _, net::tcp::OwnedReadHalf, runtime::Runtime, sync::broadcast};
@@ -82,7 +82,7 @@ impl Rounds {
         let channel = upstream::channel(&state.url()).expect("the URL is one");
         let feeds = Feeds::start(
             FeedConfig { shards: 1, ..FeedConfig::default() },
-            UpstreamConfig::new(channel, scripted::keys()),
+            UpstreamConfig::new(channel, Own::Signed(scripted::keys())),
             vec![Arc::new(Encoder)],
             &TaskTracker::new(),
             &CancellationToken::new(),

@@ -37,11 +37,11 @@ impl Check for Config {
             Listen::Off => None,
         });
         Some(Posture {
-            signing_secret: Some(self.token.secret.clone()),
+            signing_secret: self.token.jwt_secret.clone(),
             anonymous: self.logs().anonymous.then_some("logs-anonymous").into_iter().collect(),
             origins: self.origins(),
             plaintext: plaintext.collect(),
-            exposed: self.tls.exposed().into_iter().collect(),
+            exposed: self.tls.exposed().into_iter().chain(self.token.exposed()).collect(),
             ..Posture::of(self.profile)
         })
     }

@@ -62,27 +62,35 @@ impl ApiKeys {
         .await;
     }
 
-    /// Says whose key this is. Connections that ask at the same time share one call.
+    /// Says whose key this is.
     pub(super) async fn check(
         &self,
         credential: &SecretString,
         client: Client,
     ) -> Result<(Principal, Hold), CallError> {
-        let hash = hash_of(credential);
+        let principal = self.ask(credential, client).await?;
+        Ok((principal, self.0.in_use.hold(hash_of(credential), || credential.clone())))
+    }
+
+    /// Says whose credential this is. Connections that ask at the same time share one call.
+    pub(super) async fn ask(
+        &self,
+        credential: &SecretString,
+        client: Client,
+    ) -> Result<Principal, CallError> {
         let asked = async {
-            match self.0.calls.authenticate(credential, client, signalbox_telemetry::now()).await {
+            match self.0.calls.authenticate(credential, client).await {
                 Err(error) if error.code != Code::Unauthenticated => Err(error),
                 answer => Ok(answer),
             }
         };
-        let answer = self.0.answers.try_get_with(hash, asked).await;
-        let principal = answer.map_err(|error| CallError::clone(&error))??;
-        Ok((principal, self.0.in_use.hold(hash, || credential.clone())))
+        let answer = self.0.answers.try_get_with(hash_of(credential), asked).await;
+        answer.map_err(|error| CallError::clone(&error))?
     }
 
     async fn look(&self, key: Arc<Held<SecretString>>) {
         let nobody = Client::default();
-        let answer = self.0.calls.authenticate(&key.thing, nobody, signalbox_telemetry::now()).await;
+        let answer = self.0.calls.authenticate(&key.thing, nobody).await;
         // An edge whose own credential is refused has learned nothing about the key.
         if let Err(error) = answer
             && error.code == Code::Unauthenticated

@@ -3,7 +3,7 @@
 //! It must know no dialect by name; the dialect's manners say where to look.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use signalbox_identity::{Error as TokenError, Keys, PresentedApiKey, Principal};
+use signalbox_identity::{Error as TokenError, Keys, PresentedApiKey, Principal, read_unverified};
 use time::OffsetDateTime;
 
 use super::api_keys::{ApiKeys, Hold};
@@ -68,8 +68,8 @@ impl User {
     }
 }
 
-/// Checks a credential. Tokens are checked here; anything else is an API key, about which the state service
-/// is asked.
+/// Checks a credential. Tokens are checked here, as far as there are keys to do so; about others, and about API keys,
+/// the state service is asked.
 pub(super) async fn check(
     credential: SecretString,
     fingerprint: Option<String>,
@@ -78,8 +78,17 @@ pub(super) async fn check(
     now: OffsetDateTime,
 ) -> Result<User, Ending> {
     let (principal, hold) = if looks_like_token(credential.expose_secret()) {
-        let verified = keys.verify_fresh(credential.expose_secret(), now).await;
-        (verified.map_err(|error| refused(&error))?, None)
+        let verified = match keys.verify_fresh(credential.expose_secret(), now).await {
+            Err(TokenError::NoSecret) => api_keys.ask(&credential, client).await.map_err(|error| {
+                // Its own word for its end is good enough for a refusal.
+                match read_unverified(credential.expose_secret(), now) {
+                    Err(TokenError::Expired) if error.code == Code::Unauthenticated => expired(),
+                    _ => unknown_key(&error),
+                }
+            }),
+            verified => verified.map_err(|error| refused(&error)),
+        };
+        (verified?, None)
     } else if PresentedApiKey::parse(credential.expose_secret()).is_none() {
         return Err(ending(Code::Unauthenticated, UNKNOWN));
     } else {

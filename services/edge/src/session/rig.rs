@@ -15,7 +15,7 @@ use crate::{
     event::Event,
     feed::{Encode, EncoderId, FeedConfig, Feeds},
     scripted,
-    upstream::{self, UpstreamConfig},
+    upstream::{self, Own, UpstreamConfig},
 };
 
 /// Where nobody listens.
@@ -39,7 +39,7 @@ pub(super) struct Rig {
 impl Rig {
     /// The connection's tenant is `dev`, its dialect sentinelops.
     pub(super) async fn start() -> (Self, Teller) {
-        let upstream = UpstreamConfig::new(upstream::channel(AWAY).unwrap(), scripted::keys());
+        let upstream = UpstreamConfig::new(upstream::channel(AWAY).unwrap(), Own::Signed(scripted::keys()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let feeds = Feeds::start(FeedConfig::default(), upstream, vec![Arc::new(Nothing)], &tasks, &stop);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,6 +53,6 @@ impl Rig {
 
     pub(super) fn calls(&self) -> Calls {
         let channel = upstream::channel(AWAY).unwrap();
-        Calls::new(channel, scripted::keys(), std::time::Duration::from_secs(1))
+        Calls::new(channel, Own::Signed(scripted::keys()), std::time::Duration::from_secs(1))
     }
 }

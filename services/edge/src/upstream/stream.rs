@@ -22,9 +22,6 @@ const REQUESTS_LEN: usize = 64;
 /// How long the state service may take to accept the stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Shortest life of a credential, so that the stream is not opened again and again.
-const TTL_MIN: Duration = Duration::from_secs(1);
-
 /// What one stream follows.
 pub(super) struct Stream<'a> {
     upstream: &'a Upstream,
@@ -57,7 +54,7 @@ impl<'a> Stream<'a> {
         if self.tenants.is_empty() {
             self.upstream.heard(true);
         }
-        let renewal = tokio::time::sleep(self.upstream.config.token_ttl.max(TTL_MIN).mul_f64(0.8));
+        let renewal = tokio::time::sleep(self.upstream.credentials.renewal());
         tokio::pin!(renewal);
         let mut sweep = tokio::time::interval(roster.sweep_interval().max(Duration::from_millis(1)));
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

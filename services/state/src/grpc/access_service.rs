@@ -141,6 +141,7 @@ impl AccessService for Service {
             expires_at: principal.expires_at.map(timestamp),
             key_id: principal.key_id.unwrap_or_default(),
             agent_id: principal.agent_id.unwrap_or_default(),
+            fingerprint: principal.fingerprint.unwrap_or_default(),
         }))
     }
 

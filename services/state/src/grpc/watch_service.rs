@@ -110,20 +110,21 @@ impl Watch {
         // A request may wait for room on a connection that is not read: the end does not wait with it.
         let ended = tokio::select! {
             ended = self.handle_all(&mut requests) => ended.err(),
-            error = context.authenticator.ended(&principal) => Some(error),
-            () = closing.cancelled() => Some(crate::log::stopping()),
+            error = context.authenticator.ended(&principal) => Some(error.into()),
+            () = closing.cancelled() => Some(crate::log::stopping().into()),
             () = outbox.closed() => None,
         };
         self.pumps.values().for_each(JoinHandle::abort);
-        if let Some(error) = ended {
+        if let Some(status) = ended {
             // The watcher may be gone or not reading: it then sees the end of the stream.
-            let _ = outbox.try_send(Err(error.into()));
+            let _ = outbox.try_send(Err(status));
         }
     }
 
-    async fn handle_all(&mut self, requests: &mut Streaming<v1::WatchRequest>) -> Result<(), Error> {
-        while let Some(Ok(request)) = requests.next().await {
-            self.handle(request).await?;
+    /// Until the watcher asks for nothing more, or for what cannot be read.
+    async fn handle_all(&mut self, requests: &mut Streaming<v1::WatchRequest>) -> Result<(), Status> {
+        while let Some(request) = requests.next().await {
+            self.handle(request?).await?;
         }
         Ok(())
     }

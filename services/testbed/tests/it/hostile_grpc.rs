@@ -173,6 +173,8 @@ async fn messages_that_are_none_are_refused_by_every_service() {
     ];
     for path in [
         "/signalbox.v1.EventService/Publish",
+        "/signalbox.v1.EventService/PublishStream",
+        "/signalbox.v1.WatchService/Watch",
         "/signalbox.v1.AgentService/Connect",
         "/signalbox.v1.AgentService/ListAgents",
         "/signalbox.v1.ResourceService/CreateResource",

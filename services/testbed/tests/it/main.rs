@@ -9,6 +9,7 @@ mod agents;
 mod api_keys;
 mod audit;
 mod bad_input;
+mod bare_edge;
 mod catalog_walk;
 mod commands;
 mod configuration;

@@ -32,6 +32,7 @@ impl AccessService for Shared {
             expires_at: Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
             key_id: String::new(),
             agent_id: String::new(),
+            fingerprint: String::new(),
         }))
     }
 

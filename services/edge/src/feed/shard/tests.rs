@@ -18,7 +18,7 @@ use crate::{
     frame::Frame,
     interest::{Interest, Scope},
     scripted,
-    upstream::{self, Credentials},
+    upstream::{self, Credentials, Own},
 };
 
 /// Takes everything.
@@ -39,7 +39,7 @@ impl Socket for Open {
 
 fn shard() -> Shard {
     let channel = upstream::channel("http://127.0.0.1:1").unwrap();
-    let credentials = Credentials::new(scripted::keys(), Duration::from_secs(60));
+    let credentials = Credentials::new(Own::Signed(scripted::keys()), Duration::from_secs(60));
     let context = Context {
         config: FeedConfig::default(),
         encoders: Vec::new().into(),

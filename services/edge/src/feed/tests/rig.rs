@@ -17,7 +17,7 @@ use crate::{
     },
     interest::{Interest, Scope},
     scripted::{self, Scripted},
-    upstream::{self, UpstreamConfig},
+    upstream::{self, Own, UpstreamConfig},
 };
 
 /// Nothing in these tests takes longer, unless it hangs.
@@ -76,7 +76,7 @@ impl Rig {
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_millis(50),
             degraded_after: Duration::from_millis(100),
-            ..UpstreamConfig::new(upstream::channel(&state.url()).unwrap(), scripted::keys())
+            ..UpstreamConfig::new(upstream::channel(&state.url()).unwrap(), Own::Signed(scripted::keys()))
         };
         change(&mut upstream);
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());

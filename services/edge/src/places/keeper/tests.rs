@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     places::{Full, Place},
     scripted::keys,
-    upstream,
+    upstream::{self, Own},
 };
 
 /// What each edge has told, by holder.
@@ -112,7 +112,8 @@ impl Rig {
 
     fn edge(&self) -> Places {
         let channel = upstream::channel(&format!("http://{}", self.address)).unwrap();
-        let (places, credentials) = (Places::default(), Credentials::new(keys(), Duration::from_secs(60)));
+        let (places, credentials) =
+            (Places::default(), Credentials::new(Own::Signed(keys()), Duration::from_secs(60)));
         let keeper = Keeper::new(channel, credentials, places.clone());
         self.tasks.spawn(keeper.run(Duration::from_millis(50), self.stop.clone()));
         places
