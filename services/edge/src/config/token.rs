@@ -25,7 +25,12 @@ pub struct TokenConfig {
     /// File with a token of the role service, read again whenever it changes. With it the edge has no secret and can
     /// sign nothing: about tokens that the secret has signed it asks the state service. `signalbox token --subject edge
     /// --role service --tenant '*' --ttl 30d` makes one.
-    #[arg(long, env = "SIGNALBOX_EDGE_SERVICE_TOKEN_FILE", conflicts_with = "jwt_secret")]
+    #[arg(
+        long,
+        env = "SIGNALBOX_EDGE_SERVICE_TOKEN_FILE",
+        value_name = "PATH",
+        conflicts_with = "jwt_secret"
+    )]
     pub service_token_file: Option<PathBuf>,
     /// The identity provider.
     #[command(flatten)]
