@@ -69,6 +69,9 @@ pub enum Error {
     /// The secret of tokens is not fit.
     #[error(transparent)]
     Token(#[from] signalbox_identity::Error),
+    /// There is nothing by which the edge could show who it is.
+    #[error("expected a secret, or --service-token-file with a token of the role service, got neither")]
+    NoCredential,
     /// The edge's own token is not fit.
     #[error(transparent)]
     ServiceToken(#[from] TokenFileError),

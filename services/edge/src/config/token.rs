@@ -15,12 +15,7 @@ use crate::{
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenConfig {
     /// Secret that users' tokens are checked with, and the edge's own are signed with (HS256): at least 32 bytes.
-    #[arg(
-        long = "jwt-secret",
-        env = "SIGNALBOX_JWT_SECRET",
-        hide_env_values = true,
-        required_unless_present = "service_token_file"
-    )]
+    #[arg(long = "jwt-secret", env = "SIGNALBOX_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<SecretString>,
     /// File with a token of the role service, read again whenever it changes. With it the edge has no secret and can
     /// sign nothing: about tokens that the secret has signed it asks the state service. `signalbox token --subject edge
@@ -59,7 +54,7 @@ impl TokenConfig {
                 let keys = Keys::new(&config)?;
                 Ok((keys.clone(), Own::Signed(keys)))
             }
-            (None, None) => Err(signalbox_identity::Error::NoSecret.into()),
+            (None, None) => Err(Error::NoCredential),
         }
     }
 
