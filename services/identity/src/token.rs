@@ -1,6 +1,8 @@
 //! Signing and checking tokens: HS256 with a configured secret, and what an identity provider signs. The
 //! algorithm is never taken from the token (RFC 8725, section 3.1).
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -97,15 +99,14 @@ pub struct TokenRequest {
     pub agent_id: Option<String>,
 }
 
-/// The keys that sign and check tokens.
+/// The keys that sign and check tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Keys {
-    secret: Option<Secret>,
+    secret: Option<Arc<Secret>>,
     issuer: Option<Issuer>,
 }
 
 /// The secret, as it signs and as it checks.
-#[derive(Clone)]
 struct Secret {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -137,7 +138,8 @@ impl Keys {
     ///
     /// [`Error::WeakSecret`] when the secret is shorter than 32 bytes.
     pub fn new(config: &TokenConfig) -> Result<Self, Error> {
-        Ok(Self { secret: Some(Secret::new(&config.secret)?), issuer: Issuer::new(&config.issuer)? })
+        let secret = Arc::new(Secret::new(&config.secret)?);
+        Ok(Self { secret: Some(secret), issuer: Issuer::new(&config.issuer)? })
     }
 
     /// Prepares to check what the identity provider signs, if there is one, and to sign nothing.
