@@ -24,6 +24,8 @@ pub(crate) struct Options {
 enum Name {
     /// Events per second into the log, with many callers in a batch and with one
     Append,
+    /// How long a tenant waits for its commits beside one that floods
+    Fairness,
     /// Deliveries per second and processor time of each, to 1,000 sockets
     Fanout,
 }
@@ -31,7 +33,7 @@ enum Name {
 impl Name {
     const fn package(self) -> &'static str {
         match self {
-            Self::Append => "signalbox-testbed",
+            Self::Append | Self::Fairness => "signalbox-testbed",
             Self::Fanout => "signalbox-edge",
         }
     }
@@ -39,6 +41,7 @@ impl Name {
     const fn word(self) -> &'static str {
         match self {
             Self::Append => "append",
+            Self::Fairness => "fairness",
             Self::Fanout => "fanout",
         }
     }
