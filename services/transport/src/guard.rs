@@ -54,7 +54,7 @@ impl Peer {
     }
 
     /// Somebody has shown who they are: the connection may stay.
-    pub fn is_known_now(&self) {
+    pub fn mark_known(&self) {
         self.is_known.store(true, Ordering::Relaxed);
     }
 }

@@ -285,7 +285,7 @@ impl Authenticate {
             }
         };
         if let Some(peer) = &peer {
-            peer.is_known_now();
+            peer.mark_known();
         }
         let rule = self.right(request.uri().path(), &principal, enroller.is_some());
         let rule = rule.inspect_err(|error| self.refuse(request, &principal, error))?;

@@ -62,7 +62,7 @@ async fn whoever_stays_astranger_is_cut_off_and_leaves_its_place() {
     let mut incoming = Incoming::new(listener, None, bounds);
     let mut known = TcpStream::connect(address).await.unwrap();
     let mut on_known = incoming.next().await.unwrap().unwrap();
-    on_known.connect_info().is_known_now();
+    on_known.connect_info().mark_known();
     let stranger = TcpStream::connect(address).await.unwrap();
     let mut onstranger = incoming.next().await.unwrap().unwrap();
     assert_eq!(onstranger.connect_info().address(), Some(stranger.local_addr().unwrap()));
