@@ -29,6 +29,8 @@ pub(super) use reading::{Reader, Slice};
 pub(super) struct Log {
     /// Rises each time the tail begins anew, so that a position of before is not misread.
     pub(super) generation: u64,
+    /// The first generation of this very log: positions since then are places in it, and those of before are not.
+    pub(super) begun_in: u64,
     pub(super) epoch: Arc<str>,
     pub(super) head: u64,
     /// The oldest revision that could be read when the tail began.
@@ -41,7 +43,15 @@ impl Log {
     pub(super) fn cursor(&self, revision: u64) -> v1::Cursor {
         v1::Cursor { epoch: self.epoch.to_string(), revision }
     }
+
+    /// Whether what follows a position of an earlier generation can still be read.
+    pub(super) const fn goes_on_from(&self, generation: u64, position: u64) -> bool {
+        generation >= self.begun_in && position + 1 >= self.oldest
+    }
 }
+
+/// The reason of a gap in a log that was cut off.
+const COMPACTED: &str = "compacted";
 
 /// Why events cannot be appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,9 +151,13 @@ impl Tail {
 
     fn begin(&self, state: &mut State, head: &v1::Cursor, oldest: u64, gap: Option<Gap>) {
         let generation = state.log.as_ref().map_or(1, |log| log.generation + 1);
+        // One that was cut off is the same log still; one that ends earlier than it did is not, whatever it is called.
+        let is_cut = gap.as_ref().is_some_and(|gap| gap.reason == COMPACTED);
+        let before = state.log.as_ref().filter(|log| is_cut && *log.epoch == *head.epoch);
+        let begun_in = before.map_or(generation, |log| log.begun_in);
+        let (epoch, head_revision) = (head.epoch.as_str().into(), head.revision);
         state.ring.clear();
-        state.log =
-            Some(Log { generation, epoch: head.epoch.as_str().into(), head: head.revision, oldest, gap });
+        state.log = Some(Log { generation, begun_in, epoch, head: head_revision, oldest, gap });
         self.head.send_replace((generation, head.revision));
         self.kinds_version.fetch_add(1, Ordering::AcqRel);
         for reader in &state.readers {

@@ -81,6 +81,8 @@ struct State {
     metrics: HashMap<String, Vec<v1::AgentMetrics>>,
     /// While set, every call is refused.
     down: bool,
+    /// While set, nothing can be watched, though it can be read.
+    unwatchable: bool,
     /// Tenants whose logs cannot be read, though they can be watched.
     unreadable: Vec<String>,
     /// Ends the streams that are open.
@@ -212,6 +214,14 @@ impl Scripted {
         }
     }
 
+    /// Refuses to have logs watched, and ends the open streams, until told otherwise.
+    pub(crate) fn set_unwatchable(&self, unwatchable: bool) {
+        self.with(|state| state.unwatchable = unwatchable);
+        if unwatchable {
+            self.disconnect();
+        }
+    }
+
     /// Refuses to read a tenant's log, until told otherwise.
     pub(crate) fn set_unreadable(&self, tenant_id: &str, unreadable: bool) {
         self.with(|state| {
@@ -276,6 +286,9 @@ impl Scripted {
             changed.borrow_and_update();
             let (events, metrics) = {
                 let mut state = self.state.lock().expect("no test panics while it holds the lock");
+                if state.unwatchable {
+                    return;
+                }
                 let metrics = state.metrics.get(&tenant_id).cloned().unwrap_or_default();
                 let Some(log) = state.logs.get(&tenant_id).filter(|log| log.epoch == epoch) else { return };
                 let mut events = log.after(position).take(RANGE_LEN).cloned().collect::<Vec<_>>();
@@ -355,6 +368,9 @@ impl WatchService for Scripted {
         request: Request<Streaming<v1::WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.admit(&request)?;
+        if self.with(|state| state.unwatchable) {
+            return Err(Status::unavailable("not to be watched, as the test wants it"));
+        }
         let (outbox, receiver) = mpsc::channel(4);
         let ended = self.with(|state| {
             state.watches += 1;

@@ -189,10 +189,8 @@ impl Shard {
             self.advance_to(stream_key, place.position).await;
         }
         if self.generation(stream_key) != place.generation {
-            // The log began anew on the way: it goes on with the others.
-            if let Some(gap) = self.streams[stream_key].log.as_ref().and_then(|log| log.gap.clone()) {
-                self.seats[key].connection.mailbox.tell_gap(gap);
-            }
+            // The log began anew on the way: its own task finds out what that means for it.
+            return self.send_away(key, place);
         } else if place.position < self.streams[stream_key].position {
             match self.catch_up(key, stream_key, &place) {
                 Ok(true) => {}

@@ -64,11 +64,16 @@ impl Straggler {
         Ok(())
     }
 
-    /// The log began anew: the connection goes on from its head.
+    /// The tail began anew: the connection goes on from the log's head, unless what it lacks can still be read. It may
+    /// have come from another edge, and be further than the tail was.
     pub(super) fn follow_restart(&mut self) {
         let Some(place) = &mut self.connection.place else { return };
         let Some(log) = place.lease.tail().log() else { return };
+        let goes_on = log.goes_on_from(place.generation, place.position);
         place.generation = log.generation;
+        if goes_on {
+            return;
+        }
         place.position = log.head;
         self.replay = None;
         if let Some(gap) = log.gap {

@@ -111,9 +111,15 @@ impl Straggler {
             return;
         }
         if place.generation != log.generation {
-            place.generation = log.generation;
-            place.position = log.head;
+            match subscribe.start {
+                Start::Keep | Start::Replay { .. } => self.follow_restart(),
+                // The position of before is of no interest any more.
+                Start::Live | Start::From(_) => {
+                    (place.generation, place.position) = (log.generation, log.head)
+                }
+            }
         }
+        let Some(place) = &mut self.connection.place else { return };
         place.interest = Arc::clone(&subscribe.interest);
         match (&subscribe.start, revision) {
             (Start::Replay { only, .. }, Some(revision)) if gap.is_none() => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use signalbox_proto::v1;
 
 use super::rig::{PLAIN, Received, Rig, TENANT, config, event, everything, read_frame, soon};
@@ -140,6 +141,35 @@ async fn a_log_that_was_compacted_beyond_the_edge_is_a_gap() {
     assert!(matches!(&notice, MemberNotice::Gap(gap) if gap.reason == "compacted"), "{notice:?}");
     let last = rig.append("a", 10);
     assert_eq!(client.until(last).await, [last]);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_further_than_the_edge_misses_nothing_when_the_log_was_compacted_beyond_that() {
+    let rig = Rig::start(config()).await;
+    let mut behind = rig.connect().await;
+    behind.watch().await;
+    rig.append("a", 10);
+    behind.until(1).await;
+    rig.state.set_unwatchable(true);
+    for _ in 0..10 {
+        rig.append("a", 10);
+    }
+    // It comes from another edge, which did not lose the state service.
+    let mut ahead = rig.connect().await;
+    let start = Start::From(Origin::After(rig.state.cursor(TENANT, 9)));
+    let started = ahead.subscribe(everything(), start).await.unwrap();
+    ahead.expect_confirmation(&started).await;
+    assert_eq!(ahead.until(11).await, [10, 11]);
+    rig.append("a", 10);
+    rig.state.compact(TENANT, 8);
+    rig.state.set_unwatchable(false);
+    let notice = behind.notice().await;
+    assert!(matches!(&notice, MemberNotice::Gap(gap) if gap.oldest.revision == 7), "{notice:?}");
+    let last = rig.append("a", 10);
+    assert_eq!(ahead.until(last).await, [12, 13]);
+    assert_eq!(behind.until(last).await, [last]);
+    assert_eq!(ahead.notices.next().now_or_never(), None, "it was told of no gap");
     rig.stop().await;
 }
 
