@@ -11,10 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::{Code, Error};
 
-/// Most calls of a tenant that change something and are carried out at once; they wait for a commit that they share.
-const CHANGES_MAX: usize = 1024;
+/// Most calls of a tenant that change something and are carried out at once. As many fill two commits, one after the
+/// other; more would add nothing but the time that other tenants wait behind them.
+const CHANGES_MAX: usize = 128;
 /// Most calls of a tenant that wait for others of it.
-const WAITING_MAX: usize = 1024;
+const WAITING_MAX: usize = 2048;
 /// How soon a call that found no place to wait may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// How many tenants are remembered before those are forgotten that have no call.
