@@ -115,7 +115,7 @@ impl Straggler {
                 Start::Keep | Start::Replay { .. } => self.follow_restart(),
                 // The position of before is of no interest any more.
                 Start::Live | Start::From(_) => {
-                    (place.generation, place.position) = (log.generation, log.head)
+                    (place.generation, place.position) = (log.generation, log.head);
                 }
             }
         }
