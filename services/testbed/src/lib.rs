@@ -15,7 +15,7 @@ pub use client::resources::{data, fields};
 pub use client::{Client, SECRET, TENANT, agent_token, token, token_at, token_config};
 pub use database::{database, through};
 pub use edge::{Dashboard, Edge};
-pub use program::Program;
+pub use program::{Program, program_path};
 pub use proxy::Proxy;
 pub use state::State;
 pub use watcher::Watcher;

@@ -10,6 +10,18 @@ use crate::{State, TENANT, soon, token};
 /// Where the built programs are; `cargo xtask test` builds them and sets it.
 const DIR_VARIABLE: &str = "SIGNALBOX_BIN_DIR";
 
+/// Where a built program is.
+///
+/// # Panics
+///
+/// When nobody says where the programs are.
+#[must_use]
+pub fn program_path(name: &str) -> PathBuf {
+    let dir = std::env::var_os(DIR_VARIABLE)
+        .unwrap_or_else(|| panic!("{DIR_VARIABLE} is not set: run the tests with `cargo xtask test`"));
+    PathBuf::from(dir).join(name)
+}
+
 /// An agent's process, which is killed when dropped.
 pub struct Program(Child);
 
@@ -21,9 +33,7 @@ impl Program {
     /// When the agent's program was not built.
     #[must_use]
     pub fn supervise(state: &State, agent_id: &str, script: &str) -> Self {
-        let dir = std::env::var_os(DIR_VARIABLE)
-            .unwrap_or_else(|| panic!("{DIR_VARIABLE} is not set: run the tests with `cargo xtask test`"));
-        let child = Command::new(PathBuf::from(dir).join("signalbox-agent"))
+        let child = Command::new(program_path("signalbox-agent"))
             .args(["run", "--id", agent_id, "--metrics-interval", "1s", "--", "sh", "-c", script])
             .env("SIGNALBOX_GRPC_URL", state.url())
             .env("SIGNALBOX_TOKEN", token(TENANT, Role::Agent))

@@ -16,7 +16,7 @@ use tonic::Code;
 
 use crate::api_keys::{
     self,
-    sockets::{EVERY_PLACE, Socket},
+    sockets::{self, EVERY_PLACE, Socket},
 };
 
 /// A token of the role service that holds for so long.
@@ -31,9 +31,7 @@ fn file_with(token: &str) -> NamedTempFile {
 }
 
 async fn edge_with(state: &State, file: &Path) -> Edge {
-    Edge::start_with(&state.url(), |config| {
-        config.logs_tenant = TENANT.into();
-        config.logs_anonymous = Some(false);
+    sockets::edge_with(state, |config| {
         config.token = TokenConfig {
             jwt_secret: None,
             service_token_file: Some(file.into()),

@@ -34,9 +34,15 @@ pub(crate) const EVERY_PLACE: [Place; 8] = [
 
 /// An edge whose log stream shows the tests' tenant, and asks for a credential.
 pub(crate) async fn edge(state: &State) -> Edge {
+    edge_with(state, |_| {}).await
+}
+
+/// The same, with some settings changed.
+pub(crate) async fn edge_with(state: &State, change: impl FnOnce(&mut signalbox_edge::Config)) -> Edge {
     Edge::start_with(&state.url(), |config| {
         config.logs_tenant = TENANT.into();
         config.logs_anonymous = Some(false);
+        change(config);
     })
     .await
 }

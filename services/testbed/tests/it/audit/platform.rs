@@ -1,11 +1,11 @@
 //! What administrators of the platform do to tenants, as the command line does it and `signalbox audit` shows it.
 
-use std::{fs::File, net::TcpListener, path::PathBuf, process::Stdio};
+use std::{fs::File, net::TcpListener, process::Stdio};
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use signalbox_identity::Role;
-use signalbox_testbed::{SECRET, database, soon, token};
+use signalbox_testbed::{SECRET, database, program_path, soon, token};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -19,8 +19,7 @@ struct Replica {
 }
 
 fn program(name: &str) -> Command {
-    let dir = std::env::var_os("SIGNALBOX_BIN_DIR").expect("run the tests with `cargo xtask test`");
-    let mut command = Command::new(PathBuf::from(dir).join(name));
+    let mut command = Command::new(program_path(name));
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }

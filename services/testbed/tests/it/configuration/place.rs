@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use signalbox_testbed::soon;
+use signalbox_testbed::{program_path, soon};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -90,8 +90,7 @@ impl Place {
 
     /// Runs a program to its end, with nothing in its environment but this.
     pub(super) async fn run(&self, call: &[&str], flags: &[&str], variables: &[(&str, &str)]) -> Ended {
-        let dir = std::env::var_os("SIGNALBOX_BIN_DIR").expect("run the tests with `cargo xtask test`");
-        let mut command = Command::new(PathBuf::from(dir).join(call[0]));
+        let mut command = Command::new(program_path(call[0]));
         command.args(&call[1..]).args(flags).env_clear().envs(variables.iter().copied()).kill_on_drop(true);
         let output = soon("end of the program", command.output()).await.expect("the programs are built");
         Ended {

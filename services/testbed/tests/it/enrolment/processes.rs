@@ -4,7 +4,7 @@ use std::{path::Path, process::Stdio};
 
 use signalbox_identity::Role;
 use signalbox_proto::v1;
-use signalbox_testbed::{Client, State, Watcher, database, soon};
+use signalbox_testbed::{Client, State, Watcher, database, program_path, soon};
 use tokio::process::{Child, Command};
 
 use super::{admin, token};
@@ -15,8 +15,7 @@ const KEY_TTL_S: u32 = 15;
 const KILLS: u32 = 6;
 
 fn start(state: &State, dir: &Path, enrolment: Option<&str>, script: &str) -> Child {
-    let bin = std::env::var_os("SIGNALBOX_BIN_DIR").expect("run the tests with `cargo xtask test`");
-    let mut command = Command::new(Path::new(&bin).join("signalbox-agent"));
+    let mut command = Command::new(program_path("signalbox-agent"));
     command.args(["run", "--id", "web-1", "--state-dir"]).arg(dir).args(["--", "sh", "-c", script]);
     command.env("SIGNALBOX_GRPC_URL", state.url()).env_remove("SIGNALBOX_TOKEN");
     if let Some(token) = enrolment {

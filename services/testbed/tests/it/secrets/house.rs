@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use signalbox_testbed::soon;
+use signalbox_testbed::{program_path, soon};
 use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
@@ -183,7 +183,7 @@ impl House {
 
     /// Runs a program to its end.
     pub(super) async fn run(&self, name: &str, args: &[&str], environment: &[(&str, &str)]) -> Ended {
-        let mut command = Command::new(path(name));
+        let mut command = Command::new(program_path(name));
         command
             .args(args)
             .env("SIGNALBOX_LOG", LOG)
@@ -276,7 +276,7 @@ impl House {
 /// A program whose output goes to a file, and that is ended with the test.
 fn program(dir: &TempDir, name: &str, log: &str) -> Command {
     let file = File::create(dir.path().join(format!("{log}.log"))).expect("there is room for a log");
-    let mut command = Command::new(path(name));
+    let mut command = Command::new(program_path(name));
     command
         .stdout(file.try_clone().expect("a file can be shared"))
         .stderr(file)
@@ -286,12 +286,6 @@ fn program(dir: &TempDir, name: &str, log: &str) -> Command {
         .env("RUST_BACKTRACE", "full")
         .kill_on_drop(true);
     command
-}
-
-fn path(name: &str) -> PathBuf {
-    let dir = std::env::var_os("SIGNALBOX_BIN_DIR")
-        .expect("SIGNALBOX_BIN_DIR is set: run the tests with `cargo xtask test`");
-    PathBuf::from(dir).join(name)
 }
 
 pub(super) fn free_address() -> SocketAddr {
