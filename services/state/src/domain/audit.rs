@@ -85,7 +85,7 @@ pub(super) fn event(call: &Call, origin: &Origin, about: About, now: OffsetDateT
     put("key_id", call.key_id.clone().map(Into::into));
     put("address", call.address.clone().map(Into::into));
     put("user_agent", call.user_agent.clone().map(Into::into));
-    put("trace_id", origin.traceparent.split('-').nth(1).map(Into::into));
+    put("trace_id", trace_id(&origin.traceparent).map(Into::into));
     if let Outcome::Refused { error, left_out } = &call.outcome {
         let word = if error.code == super::Code::PermissionDenied { "forbidden" } else { "unauthenticated" };
         put("outcome", Some(word.into()));
@@ -100,6 +100,12 @@ pub(super) fn event(call: &Call, origin: &Origin, about: About, now: OffsetDateT
     }
     put("details", (!details.is_empty()).then(|| details.into()));
     NewEvent::new(AUDIT_CALL, origin, &subject, now, data)
+}
+
+/// The trace that a W3C `traceparent` names.
+#[must_use]
+pub(crate) fn trace_id(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1)
 }
 
 /// Has the log tell of a call that changes no row: a token that is issued, a call that is refused.

@@ -8,7 +8,10 @@ use signalbox_telemetry::{current_traceparent, is_traceparent, new_traceparent};
 use tonic::Request;
 
 use crate::{
-    domain::{Code, Error, Origin, audit::Call},
+    domain::{
+        Code, Error, Origin,
+        audit::{self, Call},
+    },
     log::{Idempotency, Submission},
 };
 
@@ -68,7 +71,7 @@ impl Caller {
             role = call.role.word(),
             address = call.address,
             user_agent = call.user_agent,
-            trace_id = self.traceparent.split('-').nth(1),
+            trace_id = audit::trace_id(&self.traceparent),
             "{what}"
         );
     }
