@@ -113,10 +113,8 @@ impl Straggler {
         if place.generation != log.generation {
             match subscribe.start {
                 Start::Keep | Start::Replay { .. } => self.follow_restart(),
-                // The position of before is of no interest any more.
-                Start::Live | Start::From(_) => {
-                    (place.generation, place.position) = (log.generation, log.head);
-                }
+                // The position is set below.
+                Start::Live | Start::From(_) => place.generation = log.generation,
             }
         }
         let Some(place) = &mut self.connection.place else { return };
