@@ -102,8 +102,5 @@ fn leniently(command: Command) -> Command {
 
 /// An argument by itself.
 pub(crate) fn loosened(arg: Arg) -> Arg {
-    arg.required(false)
-        .required_unless_present(Resettable::Reset)
-        .requires(Resettable::Reset)
-        .conflicts_with(Resettable::Reset)
+    arg.required(false).requires(Resettable::Reset).conflicts_with(Resettable::Reset)
 }
