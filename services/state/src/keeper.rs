@@ -66,9 +66,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Prepares what the first calls need.
     pub(crate) async fn prepare(&self) -> Result<(), sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
-        store::partitions::ensure(&mut connection, now(), PARTITION_DAYS_AHEAD).await?;
-        drop(connection);
+        store::partitions::ensure(&self.pool, now(), PARTITION_DAYS_AHEAD).await?;
         self.renew(true).await
     }
 
@@ -169,8 +167,8 @@ impl Keeper {
 
     async fn housekeep(&self) -> Result<(), sqlx::Error> {
         let at = now();
+        store::partitions::ensure(&self.pool, at, PARTITION_DAYS_AHEAD).await?;
         let mut connection = self.pool.acquire().await?;
-        store::partitions::ensure(&mut connection, at, PARTITION_DAYS_AHEAD).await?;
         store::idempotency::forget(&mut *connection, at - IDEMPOTENCY_KEPT).await?;
         store::agents::forget_instances(&mut *connection, at - INSTANCES_KEPT).await?;
         store::places::forget(&mut connection).await?;

@@ -42,10 +42,10 @@ pub(crate) async fn run(pool: SystemPool, shutdown: CancellationToken) {
 }
 
 async fn pass(pool: &SystemPool) -> Result<(), sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    for tenant_id in removal::due(&mut *connection, TENANTS_AT_ONCE).await? {
+    let due = removal::due(&mut *pool.acquire().await?, TENANTS_AT_ONCE).await?;
+    for tenant_id in due {
         loop {
-            match removal::step(&mut connection, &tenant_id, ROWS_AT_ONCE, now() - HEARD_AFTER).await? {
+            match removal::step(pool, &tenant_id, ROWS_AT_ONCE, now() - HEARD_AFTER).await? {
                 Step::Some(rows) => {
                     metrics::counter!("signalbox_removal_rows_deleted_total").increment(rows);
                 }

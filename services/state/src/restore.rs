@@ -4,7 +4,7 @@
 //! their cursors must be refused, and not misread. It must not touch the logs themselves.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{Connection as _, postgres::PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 
 use crate::store;
 
@@ -32,9 +32,8 @@ pub enum NewEpochError {
 /// [`NewEpochError`]: above all where replicas serve the database, which would go on under the former epochs.
 pub async fn new_epoch(database_url: &SecretString) -> Result<u64, NewEpochError> {
     let pool = PgPoolOptions::new().max_connections(1).connect(database_url.expose_secret()).await?;
-    let mut connection = pool.acquire().await?;
-    store::every_tenant(&mut connection).await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = pool.begin().await?;
+    store::every_tenant(&mut transaction).await?;
     // A replica that starts meanwhile waits for its lease, and then reads the new epochs.
     store::replicas::lock(&mut *transaction).await?;
     let replicas = store::replicas::alive(&mut *transaction, signalbox_telemetry::now()).await?;
@@ -43,7 +42,6 @@ pub async fn new_epoch(database_url: &SecretString) -> Result<u64, NewEpochError
     }
     let logs = store::tenants::renew_epochs(&mut *transaction).await?;
     transaction.commit().await?;
-    drop(connection);
     pool.close().await;
     Ok(logs)
 }

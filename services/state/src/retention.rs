@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use signalbox_telemetry::now;
-use sqlx::PgConnection;
 use time::Date;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +72,9 @@ impl Retention {
                 tracing::info!(tenant_id = due.tenant_id, oldest = due.oldest, "a log begins later");
             }
         }
-        let drops = store::partitions::drop_unreadable(&mut connection, now()).await?;
+        // What follows takes connections of its own.
+        drop(connection);
+        let drops = store::partitions::drop_unreadable(&self.pool, now()).await?;
         for (day, events) in drops.dropped {
             metrics::counter!("signalbox_retention_partitions_dropped_total").increment(1);
             count_deleted(events);
@@ -81,21 +82,23 @@ impl Retention {
         }
         metrics::counter!("signalbox_retention_partitions_postponed_total")
             .increment(drops.postponed.len() as u64);
-        delete(&mut connection, &drops.postponed).await?;
-        self.forget_commands(&mut connection).await?;
-        let bytes = store::retention::readable_bytes(&mut *connection).await?;
+        delete(&self.pool, &drops.postponed).await?;
+        self.forget_commands().await?;
+        let bytes = store::retention::readable_bytes(&mut *self.pool.acquire().await?).await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is about right")]
         metrics::gauge!("signalbox_log_bytes").set(bytes as f64);
         Ok(())
     }
 
-    async fn forget_commands(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn forget_commands(&self) -> Result<(), sqlx::Error> {
         let at = now();
         let age_s = self.config.limits.age_s;
-        for due in store::commands::forget::due(&mut *connection, age_s, at, at - IDEMPOTENCY_KEPT).await? {
+        let answered = at - IDEMPOTENCY_KEPT;
+        let due = store::commands::forget::due(&mut *self.pool.acquire().await?, age_s, at, answered).await?;
+        for due in due {
             let mut forgotten = 0;
             while forgotten < COMMANDS_A_PASS_MAX {
-                let commands = store::commands::forget::some(connection, &due).await?;
+                let commands = store::commands::forget::some(&self.pool, &due).await?;
                 if commands == 0 {
                     break;
                 }
@@ -108,11 +111,11 @@ impl Retention {
     }
 }
 
-async fn delete(connection: &mut PgConnection, spared: &[Date]) -> Result<(), sqlx::Error> {
+async fn delete(pool: &SystemPool, spared: &[Date]) -> Result<(), sqlx::Error> {
     let mut segments = 0;
     while segments < SEGMENTS_A_PASS_MAX {
         let Deleted { segments: deleted, events } =
-            store::retention::delete(connection, SEGMENTS_AT_ONCE, spared).await?;
+            store::retention::delete(pool, SEGMENTS_AT_ONCE, spared).await?;
         if deleted == 0 {
             break;
         }

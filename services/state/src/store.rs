@@ -23,7 +23,7 @@ pub(crate) mod system;
 pub(crate) mod tenants;
 mod wall;
 
-pub(crate) use scope::{SystemPool, TenantPool, every_tenant};
+pub(crate) use scope::{SystemPool, TenantPool, Transaction, every_tenant};
 pub(crate) use wall::Wall;
 
 use std::{sync::Arc, time::Duration};

@@ -1,5 +1,7 @@
 //! A database for one test.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
@@ -36,12 +38,21 @@ pub async fn database() -> SecretString {
 ///
 /// When the URL of the database is none.
 pub async fn through(database_url: &SecretString) -> (SecretString, Proxy) {
+    from_afar(database_url, Duration::ZERO).await
+}
+
+/// The same database, through a proxy to which it takes so long each way.
+///
+/// # Panics
+///
+/// When the URL of the database is none.
+pub async fn from_afar(database_url: &SecretString, delay: Duration) -> (SecretString, Proxy) {
     let url = database_url.expose_secret();
     let options: PgConnectOptions = url.parse().expect("the URL of a database is well formed");
     let target = format!("{}:{}", options.get_host(), options.get_port());
     let target =
         tokio::net::lookup_host(&target).await.expect("the host is known").next().expect("it has an address");
-    let proxy = Proxy::start(target).await;
+    let proxy = Proxy::start(target, delay).await;
     let address = proxy.address.to_string();
     let url = url.replacen(&format!("{}:{}", options.get_host(), options.get_port()), &address, 1);
     assert!(url.contains(&address), "the URL names host and port");

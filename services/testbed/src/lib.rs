@@ -13,7 +13,7 @@ mod watcher;
 pub use agent_wire::{AgentWire, change, hello, resource_report, status_report};
 pub use client::resources::{data, fields};
 pub use client::{Client, SECRET, TENANT, agent_token, token, token_at, token_config};
-pub use database::{database, through};
+pub use database::{database, from_afar, through};
 pub use edge::{Dashboard, Edge};
 pub use program::{Program, program_path};
 pub use proxy::Proxy;

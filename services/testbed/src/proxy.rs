@@ -1,9 +1,9 @@
 //! A proxy that stands before a server and can be cut, as a network or a restart would.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
@@ -14,23 +14,24 @@ pub struct Proxy {
     /// Where clients connect to.
     pub address: SocketAddr,
     target: SocketAddr,
+    delay: Duration,
     cut: CancellationToken,
     frozen: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// Begins to forward connections.
+    /// Begins to forward connections; whatever is sent takes `delay` each way.
     ///
     /// # Panics
     ///
     /// When there is no free port.
-    pub async fn start(target: SocketAddr) -> Self {
+    pub async fn start(target: SocketAddr, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listening socket has an address");
         let frozen = CancellationToken::new();
-        let (cut, task) = forward(listener, target, frozen.clone());
-        Self { address, target, cut, frozen, task }
+        let (cut, task) = forward(listener, target, delay, frozen.clone());
+        Self { address, target, delay, cut, frozen, task }
     }
 
     /// Breaks every connection, and refuses new ones.
@@ -51,7 +52,7 @@ impl Proxy {
     pub async fn mend(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("the address is still free");
         self.frozen = CancellationToken::new();
-        (self.cut, self.task) = forward(listener, self.target, self.frozen.clone());
+        (self.cut, self.task) = forward(listener, self.target, self.delay, self.frozen.clone());
     }
 
     /// Keeps every connection open and forwards nothing any more, as a machine that stands still would.
@@ -63,6 +64,7 @@ impl Proxy {
 fn forward(
     listener: TcpListener,
     target: SocketAddr,
+    delay: Duration,
     frozen: CancellationToken,
 ) -> (CancellationToken, JoinHandle<()>) {
     let cut = CancellationToken::new();
@@ -73,14 +75,14 @@ fn forward(
             tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = listener.accept() => {
-                    let Ok((mut inner, _)) = accepted else { continue };
+                    let Ok((inner, _)) = accepted else { continue };
                     let frozen = frozen.clone();
                     connections.spawn(async move {
-                        if let Ok(mut outer) = TcpStream::connect(target).await {
+                        if let Ok(outer) = TcpStream::connect(target).await {
                             tokio::select! {
                                 biased;
                                 () = frozen.cancelled() => std::future::pending().await,
-                                _ = copy_bidirectional(&mut inner, &mut outer) => {}
+                                _ = copy_both(inner, outer, delay) => {}
                             }
                         }
                     });
@@ -91,4 +93,30 @@ fn forward(
         connections.shutdown().await;
     });
     (cut, task)
+}
+
+async fn copy_both(inner: TcpStream, outer: TcpStream, delay: Duration) -> io::Result<()> {
+    for stream in [&inner, &outer] {
+        stream.set_nodelay(true)?;
+    }
+    let ((from_inner, to_inner), (from_outer, to_outer)) = (inner.into_split(), outer.into_split());
+    tokio::try_join!(copy(from_inner, to_outer, delay), copy(from_outer, to_inner, delay)).map(drop)
+}
+
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    delay: Duration,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
 }

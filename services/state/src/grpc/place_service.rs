@@ -96,14 +96,13 @@ impl PlaceService for Service {
 
 impl Service {
     async fn hold(&self, edge_id: Uuid, holder: &Holder, wish: Wish) -> Result<Held, sqlx::Error> {
-        let mut connection = self.0.pool.of(&holder.tenant_id).await?;
-        places::hold(&mut connection, edge_id, holder, wish).await
+        let transaction = self.0.pool.begin(std::slice::from_ref(&holder.tenant_id)).await?;
+        places::hold(transaction, edge_id, holder, wish).await
     }
 
     async fn renew(&self, edge_id: Uuid, ttl: Duration) -> Result<(bool, Vec<(Holder, i64)>), sqlx::Error> {
-        let mut connection = self.0.places.acquire().await?;
-        let known = places::renew(&mut connection, edge_id, ttl).await?;
-        Ok((known, places::shared(&mut *connection, edge_id).await?))
+        let known = places::renew(self.0.places.begin().await?, edge_id, ttl).await?;
+        Ok((known, places::shared(&mut *self.0.places.acquire().await?, edge_id).await?))
     }
 
     async fn release(&self, edge_id: Uuid) -> Result<(), sqlx::Error> {

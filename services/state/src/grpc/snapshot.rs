@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use sqlx::{Postgres, Transaction};
-
 use super::Context;
 use crate::{
     domain::{
         Error,
         kind::{self, OwnKind},
     },
-    store::{self, tenants::Bounds},
+    store::{self, Transaction, tenants::Bounds},
 };
 
 /// Begins a moment.
@@ -19,7 +17,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 /// One moment of a tenant's state.
 pub(super) struct Snapshot {
     /// What reads at that moment; it writes nothing, and ends when dropped.
-    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) transaction: Transaction,
     /// The log at that moment.
     pub(super) bounds: Bounds,
     tenant_id: String,

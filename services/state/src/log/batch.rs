@@ -11,7 +11,7 @@ use std::{
 
 use signalbox_proto::v1;
 use signalbox_telemetry::now;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -121,8 +121,7 @@ impl Lane {
             job.needs(wanted.entry(job.tenant_id().to_owned()).or_default());
         }
         let tenant_ids: Vec<_> = wanted.keys().cloned().collect();
-        let mut connection = self.pool.of_all(&tenant_ids).await?;
-        let mut transaction = connection.begin().await?;
+        let mut transaction = self.pool.begin(&tenant_ids).await?;
         let (heads, begun) = self.lock(&mut transaction, jobs, &wanted).await?;
         // Read under the locks, so that the times of a log never run backwards by more than the clocks differ.
         let committed_at = whole_micros(now());

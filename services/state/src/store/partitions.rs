@@ -2,10 +2,10 @@
 
 use std::time::Duration as StdDuration;
 
-use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Transaction};
+use sqlx::{Executor as _, PgConnection};
 use time::{Date, Duration, OffsetDateTime, macros::format_description};
 
-use super::retention::day_bounds;
+use super::{SystemPool, Transaction, retention::day_bounds};
 
 /// What Postgres answers when a lock was not free in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -21,14 +21,14 @@ const DAYS_IN_USE: Duration = Duration::days(2);
 /// Makes sure that the partitions of today and of the next days exist, but for days of which a replica whose clock
 /// was ahead has written something: those stay in the default partition.
 pub(crate) async fn ensure(
-    connection: &mut PgConnection,
+    pool: &SystemPool,
     now: OffsetDateTime,
     days_ahead: u16,
 ) -> Result<(), sqlx::Error> {
     let today = utc_day(now);
     for day in 0..=i64::from(days_ahead) {
         let day = today + Duration::days(day);
-        match create(connection, day).await {
+        match create(pool, day).await {
             Err(error) if has_code(&error, CHECK_VIOLATION) => {
                 tracing::warn!(%day, "the day has events already and gets no partition of its own");
             }
@@ -38,13 +38,13 @@ pub(crate) async fn ensure(
     Ok(())
 }
 
-async fn create(connection: &mut PgConnection, day: Date) -> Result<(), sqlx::Error> {
+async fn create(pool: &SystemPool, day: Date) -> Result<(), sqlx::Error> {
     let next = day + Duration::days(1);
     let name = name(day);
     let statement = format!(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF events FOR VALUES FROM ('{day} 00:00:00Z') TO ('{next} 00:00:00Z')"
     );
-    let mut transaction = begin_as_owner(connection).await?;
+    let mut transaction = begin_as_owner(pool).await?;
     // Keeps two replicas from creating the same partition at once, which `IF NOT EXISTS` alone does not.
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('signalbox.partitions'))")
         .execute(&mut *transaction)
@@ -57,8 +57,8 @@ async fn create(connection: &mut PgConnection, day: Date) -> Result<(), sqlx::Er
 }
 
 /// The tables belong to whoever logged in, which need not be who the service works as.
-async fn begin_as_owner(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+async fn begin_as_owner(pool: &SystemPool) -> Result<Transaction, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
     transaction.execute("SET LOCAL ROLE NONE").await?;
     Ok(transaction)
 }
@@ -73,19 +73,21 @@ pub(crate) struct Drops {
 }
 
 /// Drops the partitions of past days in which no log has anything that can be read.
-pub(crate) async fn drop_unreadable(
-    connection: &mut PgConnection,
-    now: OffsetDateTime,
-) -> Result<Drops, sqlx::Error> {
+pub(crate) async fn drop_unreadable(pool: &SystemPool, now: OffsetDateTime) -> Result<Drops, sqlx::Error> {
     let in_use = utc_day(now) - DAYS_IN_USE;
     let mut drops = Drops::default();
-    for day in days(&mut *connection).await?.into_iter().filter(|day| *day < in_use) {
+    let days = days(&mut *pool.acquire().await?).await?;
+    for day in days.into_iter().filter(|day| *day < in_use) {
         // Asked without locks first: most days are kept.
-        if is_readable(connection, day).await? {
+        let kept = is_readable(&mut *pool.acquire().await?, day).await?;
+        if kept {
             continue;
         }
-        match drop_one(connection, day).await {
-            Ok(true) => drops.dropped.push((day, forget_segments(connection, day).await?)),
+        match drop_one(pool, day).await {
+            Ok(true) => {
+                let events = forget_segments(&mut *pool.acquire().await?, day).await?;
+                drops.dropped.push((day, events));
+            }
             Ok(false) => drops.postponed.push(day),
             Err(error) if has_code(&error, LOCK_NOT_AVAILABLE) => {
                 tracing::debug!(%day, "the partition is in use; it is dropped another time");
@@ -98,8 +100,8 @@ pub(crate) async fn drop_unreadable(
 }
 
 /// Answers whether the partition is gone by this.
-async fn drop_one(connection: &mut PgConnection, day: Date) -> Result<bool, sqlx::Error> {
-    let mut transaction = begin_as_owner(connection).await?;
+async fn drop_one(pool: &SystemPool, day: Date) -> Result<bool, sqlx::Error> {
+    let mut transaction = begin_as_owner(pool).await?;
     let free = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.partitions')) AS "free!""#
     )
@@ -164,10 +166,7 @@ async fn forget_segments(connection: &mut PgConnection, day: Date) -> Result<u64
     super::unsigned(events)
 }
 
-async fn wait_at_most(
-    transaction: &mut Transaction<'_, Postgres>,
-    limit: StdDuration,
-) -> Result<(), sqlx::Error> {
+async fn wait_at_most(transaction: &mut Transaction, limit: StdDuration) -> Result<(), sqlx::Error> {
     let limit = format!("{}ms", limit.as_millis());
     sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, true)", limit)
         .fetch_one(&mut **transaction)

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
+
+use super::Transaction;
 
 /// How long a call may be on its way. Edges give up on one after a second, and the database on its statements.
 const CALL_LATE_MAX: Duration = Duration::from_secs(120);
@@ -56,14 +58,13 @@ pub(crate) enum Held {
 
 /// Sets how many places an edge holds. Two edges that want the last place take their turns.
 pub(crate) async fn hold(
-    connection: &mut PgConnection,
+    mut transaction: Transaction,
     edge_id: Uuid,
     holder: &Holder,
     wish: Wish,
 ) -> Result<Held, sqlx::Error> {
     let Holder { tenant_id, scope, subject } = holder;
     let Wish { held, held_max, tenant_max, sequence } = wish;
-    let mut transaction = connection.begin().await?;
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('signalbox.places' || $1 || E'\\n' || $2 || E'\\n' || $3, 0))",
         tenant_id,
@@ -162,12 +163,11 @@ async fn of_tenant(
 /// Gives an edge a lease, and says whether it had one that has not run out. The places of a lease that has are
 /// given back.
 pub(crate) async fn renew(
-    connection: &mut PgConnection,
+    mut transaction: Transaction,
     edge_id: Uuid,
     ttl: Duration,
 ) -> Result<bool, sqlx::Error> {
     let ttl_s = ttl.as_secs_f64();
-    let mut transaction = connection.begin().await?;
     let renewed = sqlx::query!(
         "UPDATE edges SET expires_at = now() + make_interval(secs => $2) WHERE edge_id = $1 AND expires_at > now()",
         edge_id,

@@ -1,9 +1,9 @@
 //! Where logs begin, and the events before that.
 
-use sqlx::{Connection as _, PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use time::{Date, OffsetDateTime};
 
-use super::{signed, unsigned};
+use super::{SystemPool, signed, unsigned};
 
 /// What a log is kept by, where its tenant has no figures of its own; 0 stands for no limit.
 #[derive(Debug, Clone, Copy)]
@@ -96,11 +96,11 @@ pub(crate) struct Deleted {
 /// first, so that what is left has no hole. Nothing when another replica is at it. Days whose partition is about to
 /// go as a whole are spared the work.
 pub(crate) async fn delete(
-    connection: &mut PgConnection,
+    pool: &SystemPool,
     segments_max: i64,
     spared: &[Date],
 ) -> Result<Deleted, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = pool.begin().await?;
     let free = sqlx::query_scalar!(
         r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.retention')) AS "free!""#
     )

@@ -2,10 +2,13 @@
 //! the schema compare each row's tenant with a setting, and here alone it is set. A connection that nobody has set it
 //! on sees no tenant's rows.
 //!
-//! Invariant: nothing outside of `store` is given the pool itself.
+//! Invariants: nothing outside of `store` is given the pool itself, and a transaction on a connection of the pool is
+//! begun here alone.
+
+use std::panic::resume_unwind;
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Transaction,
+    PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgListener, PgPoolOptions},
 };
@@ -15,6 +18,9 @@ use super::ACQUIRE_TIMEOUT;
 
 /// A connection in use; it goes back to the pool when it is dropped.
 pub(crate) type Connection = PoolConnection<Postgres>;
+
+/// A transaction on a connection of its own; it is rolled back when it is dropped.
+pub(crate) type Transaction = sqlx::Transaction<'static, Postgres>;
 
 /// What the setting is for work on the rows of every tenant.
 const EVERY_TENANT: &str = "*";
@@ -43,14 +49,18 @@ impl TenantPool {
         self.acquire(Scope::Tenants(tenant_ids)).await
     }
 
+    /// As [`Self::of_all`], in a transaction.
+    pub(crate) async fn begin(&self, tenant_ids: &[String]) -> Result<Transaction, sqlx::Error> {
+        begin(self.of_all(tenant_ids).await?, None).await
+    }
+
     /// As [`Self::of`], in a transaction that begins with this statement.
     pub(crate) async fn begin_with(
         &self,
         tenant_id: &str,
         statement: &'static str,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let statement = sqlx::SqlSafeStr::into_sql_str(statement);
-        Transaction::begin(self.of(tenant_id).await?, Some(statement)).await
+    ) -> Result<Transaction, sqlx::Error> {
+        begin(self.of(tenant_id).await?, Some(statement)).await
     }
 
     /// To set it tells as well as a ping whether the connection lives: one that died while it was idle is left, and
@@ -87,6 +97,11 @@ impl SystemPool {
         self.tenants.acquire(Scope::Every).await
     }
 
+    /// As [`Self::acquire`], in a transaction.
+    pub(crate) async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        begin(self.acquire().await?, None).await
+    }
+
     /// A connection of its own that hears notifications, and sees no tenant's rows. It comes back by itself.
     pub(crate) async fn listener(&self) -> Result<PgListener, sqlx::Error> {
         let options = self.tenants.pool.connect_options();
@@ -105,6 +120,22 @@ impl SystemPool {
     /// Waits until every connection is given back and closed.
     pub(crate) async fn close(&self) {
         self.tenants.pool.close().await;
+    }
+}
+
+/// Begins a transaction, in a task of its own: callers go away at any time, and if one went while the database is asked
+/// to begin, sqlx would put the connection back into the pool with the transaction open
+/// (<https://github.com/launchbadge/sqlx/issues/4393>). The next to use it would write into a transaction that nobody
+/// commits. So the beginning always comes to its end, and what nobody waits for any more is rolled back.
+async fn begin(connection: Connection, statement: Option<&'static str>) -> Result<Transaction, sqlx::Error> {
+    let begun = tokio::spawn(Transaction::begin(connection, statement.map(sqlx::SqlSafeStr::into_sql_str)));
+    match begun.await {
+        Ok(begun) => begun,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        },
     }
 }
 

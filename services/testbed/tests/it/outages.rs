@@ -1,10 +1,15 @@
 //! Postgres goes away and comes back: writes are refused with a hint, readers keep their streams, and what
-//! was acknowledged is there.
+//! was acknowledged is there. And callers go away, and leave nothing behind.
+
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 use signalbox_identity::Role;
 use signalbox_proto::v1;
-use signalbox_testbed::{AgentWire, Client, State, Watcher, database, hello, soon, status_report, through};
+use signalbox_testbed::{
+    AgentWire, Client, State, Watcher, database, from_afar, hello, soon, status_report, through,
+};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use v1::AgentStatus::Active;
@@ -127,5 +132,43 @@ async fn a_database_that_goes_away_while_it_is_prepared_is_waited_for_again() {
         .list_agents(v1::ListAgentsRequest::default())
         .await
         .unwrap();
+    state.stop().await;
+}
+
+/// Reads are given up at every moment of theirs; a transaction of one that stayed open on its connection would be met
+/// by whoever is given the connection next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_go_away_leave_no_transaction_behind() {
+    const CALLERS: u32 = 100;
+    /// From one caller's patience to the next's.
+    const MORE: Duration = Duration::from_micros(300);
+    let database = database().await;
+    // Far away, so that each moment is a long one.
+    let (from_afar, _proxy) = from_afar(&database, Duration::from_millis(1)).await;
+    let state = State::start_with(&from_afar, |config| config.database_connections = 2).await;
+    let (operator, viewer) =
+        (Client::new(state.channel(), Role::Operator), Client::new(state.channel(), Role::Viewer));
+    let mut went_away = 0;
+    for caller in 0..CALLERS {
+        let request =
+            v1::ListResourcesRequest { kind: "incident".into(), ..v1::ListResourcesRequest::default() };
+        let (mut resources, patience) = (viewer.resources(), MORE * caller);
+        went_away +=
+            u64::from(tokio::time::timeout(patience, resources.list_resources(request)).await.is_err());
+        operator
+            .publish("honeytoken.touched", json!({"token_id": "decoy-1"}))
+            .await
+            .expect("nobody is in the way");
+    }
+    assert!(went_away > 0, "every caller was answered");
+    let pool = sqlx::PgPool::connect(database.expose_secret()).await.unwrap();
+    soon("the end of every transaction", async {
+        let open = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+        while sqlx::query_scalar::<_, i64>(open).fetch_one(&pool).await.unwrap() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     state.stop().await;
 }

@@ -101,6 +101,7 @@ pub(crate) async fn rows_of(
 }
 
 /// Tries a statement, undoes it, and says how many rows it had, or that it was denied.
+#[expect(clippy::disallowed_methods, reason = "nobody gives up on it")]
 async fn attempt(connection: &mut PgConnection, statement: String) -> Option<u64> {
     let mut transaction = connection.begin().await.expect("the tests' Postgres answers");
     let tried = transaction.execute(AssertSqlSafe(statement.clone())).await;

@@ -1,10 +1,10 @@
 //! Commands that ended long ago: they go by the age by which the events go that tell of them.
 
-use sqlx::{Connection as _, PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::store::{signed, tenants, unsigned};
+use crate::store::{SystemPool, signed, tenants, unsigned};
 
 /// Most commands of one transaction, which holds the log of their tenant.
 const COMMANDS_AT_ONCE: i64 = 500;
@@ -67,8 +67,8 @@ pub(crate) async fn due(
 
 /// Forgets some of a tenant's commands with their executions, the oldest first; answers how many. Holds the log
 /// of the tenant meanwhile: an agent may still have a word on an execution whose end was not known.
-pub(crate) async fn some(connection: &mut PgConnection, due: &Due) -> Result<u64, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+pub(crate) async fn some(pool: &SystemPool, due: &Due) -> Result<u64, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
     tenants::lock(&mut transaction, std::slice::from_ref(&due.tenant_id)).await?;
     let commands = sqlx::query_scalar!(
         r#"WITH old AS (

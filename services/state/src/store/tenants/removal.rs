@@ -1,8 +1,10 @@
 //! What is left of tenants that are being deleted, deleted bit by bit. Each step stands for itself: any replica may do
 //! the next.
 
-use sqlx::{Connection as _, PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use time::OffsetDateTime;
+
+use crate::store::SystemPool;
 
 /// Every table that has rows of tenants, but for the tenants themselves. First what the housework of replicas looks
 /// at, so that it is not kept from others' for long.
@@ -51,12 +53,12 @@ pub(crate) async fn due(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec
 /// Deletes about `rows_max` rows of a tenant; and the tenant, when nothing of it is left and its end was marked before
 /// `marked_before`.
 pub(crate) async fn step(
-    connection: &mut PgConnection,
+    pool: &SystemPool,
     tenant_id: &str,
     rows_max: i64,
     marked_before: OffsetDateTime,
 ) -> Result<Step, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = pool.begin().await?;
     let free =
         sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(hashtext('signalbox.removal')) AS "free!""#)
             .fetch_one(&mut *transaction)
