@@ -125,11 +125,16 @@ impl Straggler {
             self.context.gauges.writes.increment(1);
         }
         if written.blocked {
+            self.wait(true).await?;
+            // However soon its socket takes something again, it has been told of what came meanwhile.
             self.tell_lag();
-        } else if self.connection.closing {
+            return Ok(());
+        }
+        if self.connection.closing {
             self.connection.mailbox.tell_closed(CloseCause::Requested);
             return Err(Exit::Rejoin);
-        } else if self.reading.is_none() && !self.ahead {
+        }
+        if self.reading.is_none() && !self.ahead {
             self.go_on()?;
             if self.reading.is_none() && !self.ahead {
                 // Others may run between two writes of a connection that keeps up.
@@ -137,7 +142,7 @@ impl Straggler {
                 return Ok(());
             }
         }
-        self.wait(written.blocked).await
+        self.wait(false).await
     }
 
     /// Does what the session has asked for.
@@ -190,7 +195,7 @@ impl Straggler {
         Some(Box::pin(async move { lease.tail().reached(generation, position).await }))
     }
 
-    /// Tells the session how far behind a blocked client is, again whenever that has doubled.
+    /// Tells the session how far behind a client is that was blocked, again whenever that has doubled.
     fn tell_lag(&mut self) {
         let Some(place) = &self.connection.place else { return };
         let Some(log) = place.lease.tail().log() else { return };

@@ -71,20 +71,30 @@ impl Scene<'_> {
             edge.desk.log.wait_followed(&[]).await;
             return Seen { told: Vec::new(), close: Some(slow.cut_off().await) };
         }
+        // What another has read, the edge has, and the slow one is behind with.
+        let mut other = book.subscribed(edge, "bob").await;
+        self.read_many(&mut other).await;
+        other.close().await;
+        let told = self.read_many(&mut slow).await;
+        slow.close().await;
+        Seen { told, close: None }
+    }
+
+    /// Reads the many events; gives what else was told.
+    async fn read_many(&self, client: &mut Client) -> Vec<(String, String)> {
         let mut told = Vec::new();
         let mut next = 0;
         while next < MANY as u64 {
-            let message = slow.next().await;
+            let message = client.next().await;
             let label = Book::label(&message);
-            if book.is_shown(&label) {
+            if self.book.is_shown(&label) {
                 assert_eq!(Book::index_of(&message), next, "every event comes, in its order");
                 next += 1;
             } else {
                 note(&mut told, label);
             }
         }
-        slow.close().await;
-        Seen { told, close: None }
+        told
     }
 
     pub(super) async fn ending(&self, situation: Situation) -> Seen {
