@@ -38,8 +38,6 @@ use v1::{
     command_service_client::CommandServiceClient, tenant_service_client::TenantServiceClient,
 };
 
-/// How long the edge's own credential holds, with which it asks whose an API key is and says for whom it calls.
-const OWN_TOKEN_TTL: Duration = Duration::from_secs(60);
 /// Largest answer: a page of a list at its largest.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Largest page of a list.
@@ -103,7 +101,7 @@ impl Calls {
     /// Calls over this channel, each bounded by the timeout.
     #[must_use]
     pub const fn new(channel: Channel, own: Own, timeout: Duration) -> Self {
-        Self { channel, own: Credentials::new(own, OWN_TOKEN_TTL), timeout }
+        Self { channel, own: Credentials::for_calls(own), timeout }
     }
 
     /// Makes a command durable.

@@ -46,9 +46,6 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(5);
 /// How many connections may wait to be taken, as far as the system allows.
 const LISTEN_QUEUE_LEN: u32 = 8192;
 
-/// How long the edge's own credential holds with which it counts places; it is made anew for each call.
-const OWN_TOKEN_TTL: Duration = Duration::from_secs(60);
-
 /// Why the edge could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -129,7 +126,7 @@ impl Server {
         };
         let feeds = Feeds::start(config.feed(), upstream, encoders(), &feed_tasks, &stop);
         let health = feeds.upstream_health();
-        let credentials = Credentials::new(own.clone(), OWN_TOKEN_TTL);
+        let credentials = Credentials::for_calls(own.clone());
         let places = Places::start(channel, credentials, &feed_tasks, &stop);
         let (timing, logs) = (config.timing(), config.logs());
         let api_keys = ApiKeys::new(calls.clone());

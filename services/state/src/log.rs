@@ -16,12 +16,16 @@ use std::{
     time::Duration,
 };
 
+use signalbox_telemetry::now;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     bus::Bell,
-    domain::{Change, Code, Error, Origin, tenant::Limits},
+    domain::{
+        Change, Code, Error, Origin,
+        tenant::{Class, Limits},
+    },
     store::{TenantPool, kinds::KindCache},
     system::Monitor,
     watch::Hub,
@@ -154,12 +158,16 @@ impl Appender {
     ///
     /// # Errors
     ///
-    /// The change's own refusal; `RESOURCE_EXHAUSTED` when the queue is full; `UNAVAILABLE` when the
-    /// database cannot be reached.
+    /// The change's own refusal; `RESOURCE_EXHAUSTED` when the queue is full or the tenant's events come too fast;
+    /// `UNAVAILABLE` when the database cannot be reached.
     pub(crate) async fn submit<C: Change>(
         &self,
         submission: Submission<C>,
     ) -> Result<Committed<C::Reply>, Error> {
+        // A call is logged itself, whatever else is.
+        if C::CLASS == Class::Paced && submission.origin.call.is_some() && !submission.origin.is_service() {
+            self.paces.check(&submission.tenant_id, now())?;
+        }
         self.offer(submission)?.await.unwrap_or_else(|_| Err(stopping()))
     }
 

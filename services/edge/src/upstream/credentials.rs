@@ -20,6 +20,8 @@ const SUBJECT: &str = "edge";
 const EVERY_TENANT: &str = "*";
 /// The part of a credential's life after which a stream is opened anew.
 const RENEWED_AT: f64 = 0.8;
+/// How long a token holds that is signed for a single call.
+const CALL_TTL: Duration = Duration::from_secs(60);
 /// Streams are not opened anew more often than that.
 const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,11 @@ pub(crate) struct Credentials {
 impl Credentials {
     pub(crate) const fn new(own: Own, ttl: Duration) -> Self {
         Self { own, ttl }
+    }
+
+    /// For calls, each with a token of its own.
+    pub(crate) const fn for_calls(own: Own) -> Self {
+        Self::new(own, CALL_TTL)
     }
 
     /// A token that is good now.

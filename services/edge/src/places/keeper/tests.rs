@@ -113,7 +113,7 @@ impl Rig {
     fn edge(&self) -> Places {
         let channel = upstream::channel(&format!("http://{}", self.address)).unwrap();
         let (places, credentials) =
-            (Places::default(), Credentials::new(Own::Signed(keys()), Duration::from_secs(60)));
+            (Places::default(), Credentials::for_calls(Own::Signed(keys())));
         let keeper = Keeper::new(channel, credentials, places.clone());
         self.tasks.spawn(keeper.run(Duration::from_millis(50), self.stop.clone()));
         places

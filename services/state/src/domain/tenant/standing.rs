@@ -8,6 +8,9 @@ use time::{Duration, OffsetDateTime};
 use super::{Limits, State, Tenant, deleting, suspended};
 use crate::domain::{Code, Error};
 
+/// How many seconds' worth of events a tenant may log at once that has a rate of its own and says no more.
+const BURST_S: u64 = 10;
+
 /// What a change is to a tenant that is bounded, suspended or not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -91,6 +94,22 @@ impl Pace {
         Self { paid_at: self.paid_at.saturating_add(ahead), ..self }
     }
 
+    /// The same after so many events.
+    #[must_use]
+    pub(crate) fn charged(self, events: u64, now: OffsetDateTime) -> Self {
+        Self { paid_at: self.paid_at.max(now).saturating_add(self.price(events)), ..self }
+    }
+
+    /// What is told to those whose events come too fast, and when to come again.
+    #[must_use]
+    pub(crate) fn refusal(self, events: u64, over: Duration) -> Error {
+        let Self { per_second, burst, .. } = self;
+        let message = format!(
+            "quota events_per_second: the tenant may log {per_second} events a second and {burst} at once; {events} more are too many now"
+        );
+        Error::later(Code::ResourceExhausted, message, wait(over))
+    }
+
     /// Whether nothing is owed, so that there is nothing to remember.
     #[must_use]
     pub(crate) fn is_at_rest(self, now: OffsetDateTime) -> bool {
@@ -98,7 +117,8 @@ impl Pace {
     }
 
     /// How long it takes until so many are paid for.
-    fn price(self, events: u64) -> Duration {
+    #[must_use]
+    pub(crate) fn price(self, events: u64) -> Duration {
         let nanos = u128::from(events) * 1_000_000_000 / u128::from(self.per_second.max(1));
         Duration::nanoseconds(i64::try_from(nanos).unwrap_or(i64::MAX))
     }
@@ -140,30 +160,26 @@ impl Standing {
     pub(crate) fn check_rate(&self, events: u64) -> Result<(), Error> {
         let Some(pace) = self.pace().filter(|_| events > 0) else { return Ok(()) };
         let over = pace.wait(events, self.now);
-        if over <= Duration::ZERO {
-            return Ok(());
-        }
-        let Pace { per_second, burst, .. } = pace;
-        let message = format!(
-            "quota events_per_second: the tenant may log {per_second} events a second and {burst} at once; {events} more are too many now"
-        );
-        Err(Error::later(Code::ResourceExhausted, message, wait(over)))
+        if over <= Duration::ZERO { Ok(()) } else { Err(pace.refusal(events, over)) }
     }
 
     /// Counts events that are logged.
     pub(crate) fn charge(&mut self, events: u64) {
         if let Some(pace) = self.pace() {
-            let from = self.account.events_paid_at.max(self.now);
-            self.account.events_paid_at = from.saturating_add(pace.price(events));
+            self.account.events_paid_at = pace.charged(events, self.now).paid_at;
         }
     }
 
     /// How fast its events may come, where that is bounded.
     #[must_use]
     pub(crate) fn pace(&self) -> Option<Pace> {
-        let limits = self.limits();
+        let (own, limits) = (self.tenant.limits, self.limits());
         let per_second = bound(limits.events_per_second)?;
-        let burst = limits.events_burst.unwrap_or(0).max(per_second);
+        let burst = match own.events_burst {
+            // The service's goes with the service's rate.
+            None if own.events_per_second.is_some() => per_second.saturating_mul(BURST_S),
+            _ => limits.events_burst.unwrap_or(0).max(per_second),
+        };
         Some(Pace { per_second, burst, paid_at: self.account.events_paid_at })
     }
 
@@ -243,6 +259,20 @@ mod tests {
         assert!(standing.check_rate(2).is_err());
         standing.now += Duration::hours(1);
         standing.check_rate(30).unwrap();
+    }
+
+    #[test]
+    fn a_rate_of_its_own_has_a_burst_that_goes_with_it() {
+        let defaults =
+            Limits { events_per_second: Some(1000), events_burst: Some(9000), ..Limits::default() };
+        let burst = |events_per_second, events_burst| {
+            let own = Limits { events_per_second, events_burst, ..Limits::default() };
+            Standing { defaults, ..standing(own) }.pace().unwrap().burst
+        };
+        assert_eq!(burst(None, None), 9000);
+        assert_eq!(burst(Some(5), None), 50);
+        assert_eq!(burst(Some(5), Some(7)), 7);
+        assert_eq!(burst(None, Some(7)), 1000, "at least one second's worth");
     }
 
     #[test]
