@@ -112,8 +112,7 @@ impl Rig {
 
     fn edge(&self) -> Places {
         let channel = upstream::channel(&format!("http://{}", self.address)).unwrap();
-        let (places, credentials) =
-            (Places::default(), Credentials::for_calls(Own::Signed(keys())));
+        let (places, credentials) = (Places::default(), Credentials::for_calls(Own::Signed(keys())));
         let keeper = Keeper::new(channel, credentials, places.clone());
         self.tasks.spawn(keeper.run(Duration::from_millis(50), self.stop.clone()));
         places
