@@ -38,25 +38,33 @@ impl Watcher {
     ///
     /// When the server does not begin.
     pub async fn start_after(channel: Channel, after: Option<v1::Cursor>) -> Self {
-        match Self::open(
-            &Client::new(channel, Role::Admin),
-            v1::AddTenant { after, ..v1::AddTenant::default() },
-        )
-        .await
-        {
-            Ok((Response::Started(started), stream, requests)) => {
-                let position = started.after.as_ref().map_or(0, |cursor| cursor.revision);
-                Self {
-                    started,
-                    position,
-                    sees_calls: false,
-                    events: VecDeque::new(),
-                    stream,
-                    _requests: requests,
-                }
-            }
-            other => panic!("expected the watch to start, got {:?}", other.map(|(first, ..)| first)),
-        }
+        let started = Self::try_start_after(channel, after).await;
+        started.unwrap_or_else(|other| panic!("expected the watch to start, got {other:?}"))
+    }
+
+    /// Watches what comes after a cursor.
+    ///
+    /// # Errors
+    ///
+    /// What the server says instead: that the log begins later, or is another.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    pub async fn try_start_after(channel: Channel, after: Option<v1::Cursor>) -> Result<Self, Response> {
+        let client = Client::new(channel, Role::Admin);
+        let opened = Self::open(&client, v1::AddTenant { after, ..v1::AddTenant::default() }).await;
+        let (first, stream, requests) = opened.expect("the server takes a watch");
+        let Response::Started(started) = first else { return Err(first) };
+        let position = started.after.as_ref().map_or(0, |cursor| cursor.revision);
+        Ok(Self {
+            started,
+            position,
+            sees_calls: false,
+            events: VecDeque::new(),
+            stream,
+            _requests: requests,
+        })
     }
 
     /// Opens a watch, and answers what the server says first.
