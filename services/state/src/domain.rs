@@ -141,6 +141,12 @@ pub(crate) trait Change: Send + Sync + 'static {
     /// What it is to a tenant that is bounded, suspended or not there.
     const CLASS: tenant::Class = tenant::Class::Paced;
 
+    /// Whether it is refused when the tenant's events come too fast. What the service does by itself is not.
+    #[must_use]
+    fn is_paced(origin: &Origin) -> bool {
+        Self::CLASS == tenant::Class::Paced && !origin.is_service()
+    }
+
     /// Names the rows that [`Change::apply`] will look at.
     fn needs(&self, needs: &mut Needs);
 

@@ -22,10 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     bus::Bell,
-    domain::{
-        Change, Code, Error, Origin,
-        tenant::{Class, Limits},
-    },
+    domain::{Change, Code, Error, Origin, tenant::Limits},
     store::{TenantPool, kinds::KindCache},
     system::Monitor,
     watch::Hub,
@@ -165,7 +162,7 @@ impl Appender {
         submission: Submission<C>,
     ) -> Result<Committed<C::Reply>, Error> {
         // A call is logged itself, whatever else is.
-        if C::CLASS == Class::Paced && submission.origin.call.is_some() && !submission.origin.is_service() {
+        if C::is_paced(&submission.origin) && submission.origin.call.is_some() {
             self.paces.check(&submission.tenant_id, now())?;
         }
         self.offer(submission)?.await.unwrap_or_else(|_| Err(stopping()))

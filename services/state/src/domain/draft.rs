@@ -15,7 +15,7 @@ use super::{
     Agent, Change, Command, Error, Execution, NewEvent, Origin, audit,
     footprint::growth,
     system::{System, Told},
-    tenant::{Class, Standing},
+    tenant::Standing,
 };
 pub(crate) use enrolments::Loaded as LoadedEnrolments;
 pub(crate) use keys::Loaded as LoadedKeys;
@@ -219,11 +219,10 @@ impl<'view> Draft<'view> {
         change: &C,
         now: OffsetDateTime,
     ) -> Result<(C::Reply, u64), Error> {
-        let is_service = origin.is_service();
-        view.standing.admit(C::CLASS, is_service)?;
+        view.standing.admit(C::CLASS, origin.is_service())?;
         let reply = Draft::run(view, origin, |draft| {
             let reply = change.apply(draft, now)?;
-            if C::CLASS == Class::Paced && !is_service {
+            if C::is_paced(origin) {
                 draft.check_rate(u64::from(origin.call.is_some()))?;
             }
             Ok(reply)

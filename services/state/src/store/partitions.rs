@@ -79,8 +79,7 @@ pub(crate) async fn drop_unreadable(pool: &SystemPool, now: OffsetDateTime) -> R
     let days = days(&mut *pool.acquire().await?).await?;
     for day in days.into_iter().filter(|day| *day < in_use) {
         // Asked without locks first: most days are kept.
-        let kept = is_readable(&mut *pool.acquire().await?, day).await?;
-        if kept {
+        if is_readable(&mut *pool.acquire().await?, day).await? {
             continue;
         }
         match drop_one(pool, day).await {
