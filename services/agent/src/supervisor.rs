@@ -129,13 +129,14 @@ impl Supervisor {
     ) -> Result<(Self, Arc<ProgramHandler>), ConfigurationError> {
         let (sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
         let (publish, snapshot) = watch::channel(Snapshot::registered());
+        let (journal, metrics_interval) = (Journal::default(), config.metrics_interval);
         let handler = ProgramHandler::new(
             config.agent_id.clone(),
             config.config_delivery.clone(),
             sender,
             snapshot.clone(),
+            journal.clone(),
         );
-        let (journal, metrics_interval) = (Journal::default(), config.metrics_interval);
         let actor = Actor::new(config, journal.clone(), handle.log_writer(), publish, requests)?;
         Ok((Self { actor, journal, snapshot, handle, metrics_interval }, Arc::new(handler)))
     }

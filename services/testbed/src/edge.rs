@@ -136,12 +136,15 @@ impl Dashboard {
 
     /// The next message of a type; others before it are passed over.
     pub async fn next_of(&mut self, message_type: &str) -> Value {
-        loop {
-            let message = self.next().await;
-            if message["type"] == message_type {
-                return message;
+        let found = async {
+            loop {
+                let message = self.next().await;
+                if message["type"] == message_type {
+                    return message;
+                }
             }
-        }
+        };
+        soon(message_type, found).await
     }
 
     /// The next message of a type; others before it are kept for later.

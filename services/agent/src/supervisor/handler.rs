@@ -3,16 +3,23 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use super::{
     configuration::{self, ConfigDelivery},
+    journal::Journal,
     status::Snapshot,
 };
 use crate::commands::{Command, CommandError, Handler, JsonObject, Lane, Rejection, RemoteConfig};
 
 /// Longest time that a command may give the program to end.
 const STOP_TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// How long the end of a command waits until the states that it led to are told: it takes longer only while the
+/// agent's buffer has no room for them, and the end itself still has.
+const TELLING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the supervisor is asked to do.
 #[derive(Debug)]
@@ -53,6 +60,7 @@ pub struct ProgramHandler {
     delivery: ConfigDelivery,
     requests: mpsc::Sender<Request>,
     snapshot: watch::Receiver<Snapshot>,
+    journal: Journal,
 }
 
 impl ProgramHandler {
@@ -61,15 +69,20 @@ impl ProgramHandler {
         delivery: ConfigDelivery,
         requests: mpsc::Sender<Request>,
         snapshot: watch::Receiver<Snapshot>,
+        journal: Journal,
     ) -> Self {
-        Self { agent_id, delivery, requests, snapshot }
+        Self { agent_id, delivery, requests, snapshot, journal }
     }
 
+    /// Has something done. What became of the program is told before this answers, so that whoever reads of the end
+    /// of a command has read of the states that it led to.
     async fn ask(&self, action: Action, traceparent: String) -> Result<JsonObject, String> {
         let stopping = || "the agent is stopping".to_owned();
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { action, traceparent, reply }).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        let answer = answer.await.map_err(|_| stopping())?;
+        let _ = timeout(TELLING_TIMEOUT, self.journal.told()).await;
+        answer
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,8 +30,14 @@ struct Shared {
 
 #[derive(Debug)]
 enum Entry {
-    Status { status: Status, traceparent: String, skipped: u64 },
+    Status {
+        status: Status,
+        traceparent: String,
+        skipped: u64,
+    },
     Line(LogLine),
+    /// Somebody waits until all before it is told; dropping it tells them.
+    Mark(oneshot::Sender<()>),
 }
 
 impl Journal {
@@ -44,6 +50,13 @@ impl Journal {
     pub(super) fn line(&self, message: String, data: JsonObject) {
         tracing::info!("{message}");
         self.write(Entry::Line(LogLine { category: "system", message, data }));
+    }
+
+    /// Waits until what was written so far is told. A full journal is not waited for.
+    pub(super) async fn told(&self) {
+        let (mark, passed) = oneshot::channel();
+        self.write(Entry::Mark(mark));
+        let _ = passed.await;
     }
 
     /// Tells, until all is told after `done`.
@@ -60,6 +73,7 @@ impl Journal {
                         tracing::error!(%error, "a state of the program cannot be reported");
                     }
                 }
+                Some(Entry::Mark(mark)) => drop(mark),
                 None if done.is_cancelled() => return,
                 None => tokio::select! {
                     () = self.0.written.notified() => {}
@@ -81,11 +95,11 @@ impl Journal {
     }
 }
 
-/// A new state takes the place of the newest one that waits; a line gives way.
+/// A new state takes the place of the newest one that waits; a line or a mark gives way.
 fn skip(entries: &mut VecDeque<Entry>, entry: Entry) {
     let newest = entries.iter_mut().rev().find_map(|entry| match entry {
         Entry::Status { status, traceparent, skipped } => Some((status, traceparent, skipped)),
-        Entry::Line(_) => None,
+        Entry::Line(_) | Entry::Mark(_) => None,
     });
     match (newest, entry) {
         (
@@ -100,7 +114,7 @@ fn skip(entries: &mut VecDeque<Entry>, entry: Entry) {
             entries.pop_front();
             entries.push_back(entry);
         }
-        (None, Entry::Line(_)) => {}
+        (_, Entry::Mark(_)) | (None, Entry::Line(_)) => {}
     }
 }
 
@@ -108,6 +122,11 @@ const UNPOISONED: &str = "nothing panics while it holds this lock";
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Waker},
+    };
+
     use signalbox_proto::v1::AgentStatus;
 
     use super::*;
@@ -125,7 +144,23 @@ mod tests {
             Entry::Status { status, skipped, .. } => {
                 assert_eq!((status.reason.as_str(), *skipped), ("258", 4));
             }
-            Entry::Line(line) => panic!("expected a state, got {line:?}"),
+            other => panic!("expected a state, got {other:?}"),
         }
+        drop(entries);
+        let told = pin!(journal.told()).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(told.is_ready(), "nobody waits for a full journal");
+    }
+
+    #[test]
+    fn what_was_written_is_told_before_anybody_goes_on() {
+        let journal = Journal::default();
+        journal.status(Status::new(AgentStatus::Stopped, "stopped_by_user"), "");
+        let (mut told, mut context) = (pin!(journal.told()), Context::from_waker(Waker::noop()));
+        assert!(told.as_mut().poll(&mut context).is_pending());
+        let take = || journal.0.entries.lock().unwrap().pop_front();
+        assert!(matches!(take(), Some(Entry::Status { .. })));
+        assert!(told.as_mut().poll(&mut context).is_pending(), "it was taken, and may not be told yet");
+        assert!(matches!(take(), Some(Entry::Mark(_))));
+        assert!(told.poll(&mut context).is_ready());
     }
 }

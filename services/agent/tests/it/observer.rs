@@ -137,6 +137,20 @@ impl Observer {
         result
     }
 
+    /// The last state of the program that was told before the command's end.
+    pub(crate) fn last_status_before(&self, command_id: &str) -> Option<AgentStatus> {
+        let is_end = |said: &&Said| match said {
+            Said::Command(update) => update.command_id == command_id && update.state().is_final(),
+            _ => false,
+        };
+        let before = self.said.iter().take_while(|said| !is_end(said));
+        let status = |said: &Said| match said {
+            Said::Status(report) => Some(report.status()),
+            _ => None,
+        };
+        before.filter_map(status).last()
+    }
+
     fn states(&self) -> Vec<&StatusReport> {
         let states = self.said.iter().filter_map(|said| match said {
             Said::Status(report) => Some(report),

@@ -17,7 +17,7 @@ use crate::{
     server::TestServer,
     soon,
 };
-use AgentStatus::{Failed, Pending, Stopped, Stopping};
+use AgentStatus::{Active, Failed, Pending, Stopped, Stopping};
 
 /// A program under supervision, and everything that is said of it.
 struct Supervised {
@@ -104,6 +104,17 @@ async fn a_graceful_stop_lets_the_program_say_goodbye_and_a_start_brings_it_back
         (&json!(second), &json!(1), &json!(true))
     );
     assert_eq!(program.observer.command("start", json!({})).await["changed"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_command_comes_after_the_states_that_it_led_to() {
+    let mut program = Supervised::script("exec sleep 1000").await;
+    program.observer.active("started").await;
+    for (command, state) in [("stop", Stopped), ("start", Active)].repeat(20) {
+        let command_id = program.observer.issue(command, &json!({})).await;
+        program.observer.end(&command_id).await;
+        assert_eq!(program.observer.last_status_before(&command_id), Some(state));
+    }
 }
 
 #[tokio::test]
