@@ -182,7 +182,10 @@ impl Actor {
                 self.starts += 1;
                 output::forward(&mut self.outputs, output, pid, &self.logs);
                 let started_at = program.started_at();
-                let group = program.group();
+                // Before anybody is told of the program: should the agent be killed, it does not outlive it.
+                if let Some(guard) = &mut self.guard {
+                    guard.watch(program.group()).await;
+                }
                 self.program = Some(program);
                 self.publish(
                     AgentStatus::Active,
@@ -193,9 +196,6 @@ impl Actor {
                 );
                 self.journal
                     .line(format!("started the program as process {pid}"), object(json!({"pid": pid})));
-                if let Some(guard) = &mut self.guard {
-                    guard.watch(group).await;
-                }
                 Ok(())
             }
             Err(error) => {

@@ -3,7 +3,6 @@
 use std::process::{Output, Stdio};
 
 use nix::sys::signal::Signal;
-use serde_json::json;
 use signalbox_proto::v1::AgentStatus::{Pending, Stopped, Stopping};
 use tokio::process::{Child, Command};
 
@@ -93,10 +92,11 @@ async fn an_agent_that_is_killed_takes_its_program_with_it() {
     let mut server = TestServer::start().await;
     let child = spawn(&server, &["--", "sh", "-c", "trap '' TERM; sleep 1000 & echo $$ $!; wait; wait"]);
     let mut observer = Observer::of(&mut server).await;
+    observer.status(Pending, "registered").await;
+    // The guard is told of the program before the server is.
+    observer.active("started").await;
     let pids = observer.heard("the processes", pids).await;
     assert!(pids.len() == 2 && pids.iter().all(|pid| is_alive(*pid)));
-    // The program is told of to the guard before it is told of to the server, or the kill might come too early.
-    observer.command("get_status", json!({})).await;
     kill_9(child.id().unwrap());
     assert_eq!(output(child).await.0, None);
     for pid in pids {
