@@ -171,7 +171,10 @@ impl Straggler {
         let ahead = self.ahead.then(|| self.reached()).flatten();
         let socket = self.connection.socket();
         tokio::select! {
+            // What takes something again is not given up, however long this process itself stood still.
+            biased;
             writable = std::future::poll_fn(|cx| socket.poll_writable(cx)), if blocked => writable.map_err(Exit::from),
+            () = tokio::time::sleep_until(stalled_at), if blocked => Err(Exit::Closed(CloseCause::Stalled)),
             () = mailbox.wake.notified() => Ok(()),
             page = maybe(self.reading.as_mut()), if reading => {
                 self.reading = None;
@@ -182,7 +185,6 @@ impl Straggler {
                 self.ahead = false;
                 Ok(())
             }
-            () = tokio::time::sleep_until(stalled_at), if blocked => Err(Exit::Closed(CloseCause::Stalled)),
             () = tokio::time::sleep(LAG_INTERVAL), if blocked => Ok(()),
             () = shutdown.cancelled() => Err(Exit::Closed(CloseCause::Shutdown)),
         }
