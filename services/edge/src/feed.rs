@@ -46,6 +46,7 @@ pub use mailbox::{LatestSlot, Overflow};
 pub use member::{Member, Notices};
 pub use socket::Socket;
 pub use subscribe::{CloseCause, Confirm, Gap, MemberNotice, Origin, Start, Started, SubscribeError};
+pub use waiters::NoEvent;
 
 /// Which encoder a connection's events go through: its place in the list given to [`Feeds::start`].
 #[derive(Debug, Copy, Clone, Eq, PartialEq, Hash, Ord, PartialOrd)]
@@ -195,19 +196,22 @@ impl Feeds {
         self.lease(tenant_id).tail().board()
     }
 
-    /// The next event from now on that the interest matches; `None` when too many wait already. Waiting
-    /// begins with the call, not with the first poll.
+    /// The next event from now on that the interest matches. Waiting begins with the call, not with the first poll.
+    ///
+    /// # Errors
+    ///
+    /// [`NoEvent`] says why there is none to wait for.
     pub fn once(
         &self,
         tenant_id: &str,
         interest: Interest,
-    ) -> impl Future<Output = Option<Arc<Event>>> + Send + use<> {
+    ) -> impl Future<Output = Result<Arc<Event>, NoEvent>> + Send + use<> {
         let lease = self.lease(tenant_id);
         let waiting = lease.tail().once(interest);
         async move {
-            let event = waiting?.await.ok();
+            let event = waiting.ok_or(NoEvent::TooMany)?.await;
             drop(lease);
-            event
+            event.map_err(|_| NoEvent::Missed)
         }
     }
 

@@ -157,6 +157,7 @@ impl Tail {
         let begun_in = before.map_or(generation, |log| log.begun_in);
         let (epoch, head_revision) = (head.epoch.as_str().into(), head.revision);
         state.ring.clear();
+        state.waiters.dismiss();
         state.log = Some(Log { generation, begun_in, epoch, head: head_revision, oldest, gap });
         self.head.send_replace((generation, head.revision));
         self.kinds_version.fetch_add(1, Ordering::AcqRel);

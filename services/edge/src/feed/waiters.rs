@@ -9,6 +9,15 @@ use tokio::sync::oneshot;
 
 use crate::{event::Event, interest::Interest};
 
+/// Why somebody who waits for an event is given none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoEvent {
+    /// Too many wait already.
+    TooMany,
+    /// Events have passed unseen, as when the log had to be followed from another place.
+    Missed,
+}
+
 struct Waiter {
     interest: Interest,
     answer: oneshot::Sender<Arc<Event>>,
@@ -36,6 +45,11 @@ impl Waiters {
         let (answer, answered) = oneshot::channel();
         self.waiting.insert(Waiter { interest, answer });
         Some(answered)
+    }
+
+    /// Tells everybody that what they wait for may have passed unseen.
+    pub(super) fn dismiss(&mut self) {
+        self.waiting.clear();
     }
 
     /// Hands the event to everybody who waits for it.

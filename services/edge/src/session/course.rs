@@ -10,7 +10,7 @@ use signalbox_proto::{to_time, v1};
 use crate::{
     calls::{Caller, Calls},
     event::Event,
-    feed::Feeds,
+    feed::{Feeds, NoEvent},
     interest::{Interest, Scope, Topic},
 };
 
@@ -53,13 +53,13 @@ pub(super) async fn follow(
                 return course;
             }
             match next.await {
-                Some(event) => {
+                Ok(event) => {
                     if let Some(course) = of_event(&event) {
                         return course;
                     }
                 }
-                // Too many wait already.
-                None => tokio::time::sleep(POLL_INTERVAL).await,
+                Err(NoEvent::Missed) => {}
+                Err(NoEvent::TooMany) => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     };

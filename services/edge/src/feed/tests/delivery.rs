@@ -7,7 +7,7 @@ use std::{
 
 use super::rig::{Client, PLAIN, Received, Rig, TENANT, TWICE, TYPE, config, event, everything, soon};
 use crate::{
-    feed::{CloseCause, LatestSlot, MemberNotice, Start, SubscribeError, entry::Entry},
+    feed::{CloseCause, LatestSlot, MemberNotice, NoEvent, Start, SubscribeError, entry::Entry},
     frame::Frame,
     interest::{Filters, Interest, Pattern, Scope, Topic},
 };
@@ -217,7 +217,7 @@ async fn who_waits_for_one_event_gets_the_next_that_matches() {
 async fn too_many_waiters_are_refused_and_those_who_gave_up_make_room() {
     let rig = Rig::start(crate::feed::FeedConfig { waiters_max: 1, ..config() }).await;
     let first = rig.feeds.once(TENANT, everything());
-    assert!(soon(rig.feeds.once(TENANT, everything())).await.is_none());
+    assert_eq!(soon(rig.feeds.once(TENANT, everything())).await.unwrap_err(), NoEvent::TooMany);
     drop(first);
     let mut client = rig.connect().await;
     client.watch().await;

@@ -7,7 +7,7 @@ use signalbox_proto::v1;
 
 use super::rig::{PLAIN, Received, Rig, TENANT, config, event, everything, read_frame, soon};
 use crate::{
-    feed::{FeedConfig, MemberNotice, Origin, Start, SubscribeError},
+    feed::{FeedConfig, MemberNotice, NoEvent, Origin, Start, SubscribeError},
     upstream::Health,
 };
 
@@ -84,6 +84,7 @@ async fn a_hole_that_the_log_no_longer_fills_is_a_gap_for_its_tenant_alone() {
     client.watch().await;
     let mut other = rig.connect_in("other", PLAIN).await;
     other.watch().await;
+    let waiting = rig.feeds.once(TENANT, everything());
     rig.state.set_unreadable(TENANT, true);
     rig.state.hide(1);
     for _ in 0..4 {
@@ -96,6 +97,7 @@ async fn a_hole_that_the_log_no_longer_fills_is_a_gap_for_its_tenant_alone() {
     rig.state.set_unreadable(TENANT, false);
     let MemberNotice::Gap(gap) = client.notice().await else { panic!("a gap was expected") };
     assert_eq!((gap.reason.as_str(), gap.oldest.revision), ("compacted", 3));
+    assert_eq!(soon(waiting).await.unwrap_err(), NoEvent::Missed, "what was waited for may be in the hole");
     rig.append("a", 10);
     assert_eq!(client.until(5).await, [5]);
     rig.state.append("other", event("b", 10));
@@ -262,10 +264,16 @@ async fn an_event_that_cannot_be_read_keeps_its_place_and_is_shown_to_nobody() {
 
 #[tokio::test]
 async fn the_stream_is_opened_again_before_its_credential_expires() {
-    let rig = Rig::start_with(config(), |upstream| upstream.token_ttl = Duration::from_secs(1)).await;
+    let rig = Rig::start_with(config(), |upstream| {
+        upstream.token_ttl = Duration::from_secs(1);
+        upstream.degraded_after = Duration::from_secs(10);
+    })
+    .await;
     let mut client = rig.connect().await;
     client.watch().await;
-    let health = rig.feeds.upstream_health();
+    let mut health = rig.feeds.upstream_health();
+    // It may have taken its time to begin.
+    soon(health.wait_for(|health| *health == Health::Healthy)).await.unwrap();
     let mut last = 0;
     while rig.state.watches() < 3 {
         last = rig.append("a", 1);
