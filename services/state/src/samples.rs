@@ -11,6 +11,7 @@ use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use signalbox_proto::v1::AgentMetrics;
 use signalbox_telemetry::now;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::store::{self, SystemPool, metrics::Sample};
 
 /// How often replicas exchange samples.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
-/// How far back the others' samples are read: covers what their clocks differ by.
+/// How far back the others' samples are read, beyond the last time that they were: covers what their clocks differ by.
 const OVERLAP: time::Duration = time::Duration::seconds(5);
 /// Most values of a sample.
 const VALUES_MAX: usize = 64;
@@ -116,14 +117,14 @@ impl Board {
     pub(crate) async fn run(self, pool: SystemPool, replica_id: Uuid, shutdown: CancellationToken) {
         let mut interval = tokio::time::interval(EXCHANGE_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut sent = 0;
+        let mut last = Exchanged { sent: 0, at: now() };
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = interval.tick() => {}
             }
-            match self.exchange(&pool, replica_id, sent).await {
-                Ok(version) => sent = version,
+            match self.exchange(&pool, replica_id, &last).await {
+                Ok(exchanged) => last = exchanged,
                 Err(error) => {
                     tracing::debug!(%error, "measurements were not exchanged; the next second tries again");
                 }
@@ -131,25 +132,38 @@ impl Board {
         }
     }
 
-    async fn exchange(&self, pool: &SystemPool, replica_id: Uuid, sent: u64) -> Result<u64, sqlx::Error> {
+    async fn exchange(
+        &self,
+        pool: &SystemPool,
+        replica_id: Uuid,
+        last: &Exchanged,
+    ) -> Result<Exchanged, sqlx::Error> {
         let at = now();
         let mut connection = pool.acquire().await?;
         if store::replicas::others(&mut *connection, replica_id, at).await? == 0 {
-            return Ok(sent);
+            return Ok(Exchanged { at, ..*last });
         }
-        let (samples, version) = self.own_since(sent);
+        let (samples, sent) = self.own_since(last.sent);
         if !samples.is_empty() {
             store::metrics::put(&mut *connection, replica_id, &samples, at).await?;
         }
         for Sample { tenant_id, agent_id, sample } in
-            store::metrics::of_others(&mut *connection, replica_id, at - OVERLAP).await?
+            store::metrics::of_others(&mut *connection, replica_id, last.at - OVERLAP).await?
         {
             if let Some(sample) = Stored::read(&agent_id, &sample) {
                 self.insert(&tenant_id, sample, false);
             }
         }
-        Ok(version)
+        Ok(Exchanged { sent, at })
     }
+}
+
+/// How far an exchange went.
+struct Exchanged {
+    /// The version of the newest sample of this replica's own that the others can read.
+    sent: u64,
+    /// When it began: all that the others had written long enough before was read.
+    at: OffsetDateTime,
 }
 
 fn order(sample: &AgentMetrics) -> (i64, i32) {
