@@ -1,6 +1,7 @@
 //! Reads the command line, carries it out, and says how that ended. Ctrl-C ends everything.
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     access, agents, apply,
@@ -51,13 +52,15 @@ fn carry_out(cli: Cli) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Start)?;
-    // On a thread of its own, so that Ctrl-C is heard while a reader of the output, or the writer of the input,
-    // makes it wait.
-    let work = runtime.spawn(dispatch(cli));
     let ended = runtime.block_on(async {
+        // Heard from before the work begins, or the first Ctrl-C would end the program as if it knew nothing of it.
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::Start)?;
+        // On a thread of its own, so that it is heard while a reader of the output, or the writer of the input,
+        // makes it wait.
+        let work = tokio::spawn(dispatch(cli));
         tokio::select! {
             ended = work => ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())),
-            ended = interrupted() => ended,
+            _ = interrupts.recv() => Err(Error::Interrupted),
         }
     });
     runtime.shutdown_background();
@@ -86,9 +89,4 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Topic::Enrolment(what) => enrolment::run(&global, what, &mut output).await,
         Topic::Tenants(what) => tenants::run(&global, what, &mut output).await,
     }
-}
-
-async fn interrupted() -> Result<(), Error> {
-    tokio::signal::ctrl_c().await.map_err(Error::Start)?;
-    Err(Error::Interrupted)
 }
