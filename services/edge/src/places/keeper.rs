@@ -18,7 +18,7 @@ use crate::{dialect::DialectId, limits::UserKey, upstream::Credentials};
 /// How long what an edge has told is believed when nothing more is heard of it.
 const TTL: Duration = Duration::from_secs(30);
 /// How long the state service may take to answer, before a connection is let in without its word.
-const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// How often in a row the state service may have forgotten an edge that has just made itself known.
 const UNKNOWN_MAX: u8 = 3;
 /// Most calls at once.
