@@ -1,6 +1,7 @@
 //! Real servers on a real Postgres, for tests: each test has a database of its own, servers listen on free
 //! ports of the loopback interface, and clients speak to them over real sockets.
 
+mod address;
 mod agent_wire;
 mod client;
 mod database;
@@ -10,6 +11,7 @@ mod proxy;
 mod state;
 mod watcher;
 
+pub use address::Reserved;
 pub use agent_wire::{AgentWire, change, hello, resource_report, status_report};
 pub use client::resources::{data, fields};
 pub use client::{Client, SECRET, TENANT, agent_token, token, token_at, token_config};

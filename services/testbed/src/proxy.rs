@@ -9,6 +9,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::Reserved;
+
 /// A proxy in front of one address.
 pub struct Proxy {
     /// Where clients connect to.
@@ -18,6 +20,8 @@ pub struct Proxy {
     cut: CancellationToken,
     frozen: CancellationToken,
     task: JoinHandle<()>,
+    /// Keeps the address while nobody listens there.
+    held: Option<Reserved>,
 }
 
 impl Proxy {
@@ -31,7 +35,7 @@ impl Proxy {
         let address = listener.local_addr().expect("a listening socket has an address");
         let frozen = CancellationToken::new();
         let (cut, task) = forward(listener, target, delay, frozen.clone());
-        Self { address, target, delay, cut, frozen, task }
+        Self { address, target, delay, cut, frozen, task, held: None }
     }
 
     /// Breaks every connection, and refuses new ones.
@@ -42,15 +46,17 @@ impl Proxy {
     pub async fn cut(&mut self) {
         self.cut.cancel();
         (&mut self.task).await.expect("the proxy does not panic");
+        self.held = Some(Reserved::at(self.address));
     }
 
     /// Forwards again, at the same address.
     ///
     /// # Panics
     ///
-    /// When somebody else has taken the address.
-    pub async fn mend(&mut self) {
-        let listener = TcpListener::bind(self.address).await.expect("the address is still free");
+    /// When it was not cut.
+    pub fn mend(&mut self) {
+        let held = self.held.take().expect("it was cut");
+        let listener = held.listen();
         self.frozen = CancellationToken::new();
         (self.cut, self.task) = forward(listener, self.target, self.delay, self.frozen.clone());
     }

@@ -57,7 +57,7 @@ pub(crate) struct SimulateArgs {
 }
 
 /// How long the end waits for what was reported to be acknowledged.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl SimulateArgs {
     /// What to play.

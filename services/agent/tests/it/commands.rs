@@ -240,8 +240,8 @@ async fn a_deadline_ends_what_runs_and_refuses_what_has_not_begun() {
     let mut server = TestServer::start().await;
     let mut agent = Running::start(&mut server, None).await;
     let deadline = |ms| Some(timestamp(now() + time::Duration::milliseconds(ms)));
-    agent.session.command(CommandDelivery { deadline: deadline(200), ..delivery("1", "wait") }).await;
-    agent.session.command(CommandDelivery { deadline: deadline(100), ..delivery("2", "echo") }).await;
+    agent.session.command(CommandDelivery { deadline: deadline(3000), ..delivery("1", "wait") }).await;
+    agent.session.command(CommandDelivery { deadline: deadline(2900), ..delivery("2", "echo") }).await;
     agent.session.command(CommandDelivery { deadline: deadline(-5000), ..delivery("3", "echo") }).await;
     agent.expect(&[("1", Acknowledged), ("1", InProgress), ("2", Acknowledged), ("3", Rejected)]).await;
     agent.expect(&[("1", TimedOut)]).await;

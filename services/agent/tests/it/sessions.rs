@@ -1,13 +1,13 @@
 //! Sessions: what is sent again, what is waited for, and what ends the agent.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use signalbox_agent::{
     Agent, BackoffConfig, Command, CommandError, Config, Connection, Error, Handle, Handler, JsonObject,
     Rejection, Status, WhenSuperseded,
 };
 use signalbox_proto::v1::{AgentStatus, connect_request::Message as FromAgent};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{net::TcpSocket, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -227,11 +227,18 @@ async fn a_server_that_asks_for_time_gets_it() {
     assert!(began.elapsed() >= asked, "{:?}", began.elapsed());
 }
 
+/// Where nobody listens, as long as it is kept.
+fn nobody() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    socket
+}
+
 #[tokio::test]
 async fn several_servers_are_tried_in_turn() {
     let mut server = TestServer::start().await;
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let grpc_urls = vec![format!("http://{nobody}"), server.url()];
+    let nobody = nobody();
+    let grpc_urls = vec![format!("http://{}", nobody.local_addr().unwrap()), server.url()];
     let _agent = Running::start(Config { grpc_urls, ..config(String::new()) });
     server.welcomed(0).await;
 }
@@ -253,9 +260,10 @@ async fn a_stop_waits_until_what_was_reported_is_acknowledged() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_server_that_is_away_longer_than_asked() {
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = nobody();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
     let flush_timeout = Duration::from_millis(100);
-    let agent = Running::start(Config { flush_timeout, ..config(format!("http://{nobody}")) });
+    let agent = Running::start(Config { flush_timeout, ..config(url) });
     agent.report(1..=1).await;
     agent.stop.cancel();
     soon("the end", agent.ended).await.unwrap().unwrap();

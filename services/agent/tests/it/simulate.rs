@@ -166,7 +166,7 @@ async fn a_signal_ends_it_at_once_with_a_goodbye_or_without_a_server() {
     let asked = Instant::now();
     signal(child.id().unwrap(), Signal::SIGTERM);
     assert_eq!(end(child).await.0, Some(0));
-    assert!(asked.elapsed().as_secs() < 3, "{:?}", asked.elapsed());
+    assert!(asked.elapsed().as_secs() < 10, "{:?}", asked.elapsed());
     for (agent_id, (bodies, _)) in audience.story() {
         let Some(Body::Status(status)) = bodies.last() else {
             panic!("{agent_id} says no goodbye: {bodies:?}")
@@ -182,7 +182,7 @@ async fn a_signal_ends_it_at_once_with_a_goodbye_or_without_a_server() {
     let asked = Instant::now();
     signal(child.id().unwrap(), Signal::SIGTERM);
     assert_eq!(end(child).await.0, Some(0));
-    assert!(asked.elapsed().as_secs() < 3, "{:?}", asked.elapsed());
+    assert!(asked.elapsed().as_secs() < 10, "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
 //! What goes wrong before, around and behind a call, and how it is told.
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     house::{ADMIN_TOKEN, House, VIEWER_TOKEN},
@@ -12,12 +9,10 @@ use crate::{
 
 #[tokio::test]
 async fn a_server_that_is_down_is_named_with_what_to_do() {
-    let port = {
-        // Bound and let go: nobody listens there now.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    let url = format!("http://127.0.0.1:{port}");
+    // Nobody listens there, nor can while it is bound.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
     let mut command = program(&["agents", "list"]);
     command.env("SIGNALBOX_GRPC_URL", &url).env("SIGNALBOX_TOKEN", ADMIN_TOKEN);
     let ended = end_of(command).await;

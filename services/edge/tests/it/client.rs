@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 };
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub(crate) struct Client {

@@ -222,9 +222,10 @@ async fn viewers_command_nothing() {
 
 #[tokio::test]
 async fn a_state_service_out_of_reach_is_said_so() {
-    let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = nowhere.local_addr().expect("the listener is bound");
-    drop(nowhere);
+    // Nobody listens there, nor can while it is bound.
+    let nowhere = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nowhere.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = nowhere.local_addr().expect("the socket is bound");
     let edge = Edge::start_with(|config| config.grpc_url = format!("http://{address}")).await;
     let mut client = edge.freeagentics(Role::Operator).await;
     client.send(&stop("web-1")).await;

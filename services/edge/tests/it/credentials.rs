@@ -83,14 +83,14 @@ async fn before_authentication_only_auth_and_ping_are_taken() {
 #[tokio::test]
 async fn an_expiring_token_is_warned_of_and_ends_the_connection() {
     let edge = Edge::start().await;
-    let short = token_for("ann", TENANT, Role::Viewer, Duration::seconds(2));
+    let short = token_for("ann", TENANT, Role::Viewer, Duration::seconds(4));
     let mut client = Client::connect(&edge.url(&format!("/api/v1/ws?token={short}"))).await;
     client.expect("connection_established").await;
     client.expect("connection_pool_info").await;
     assert_eq!(client.expect("disconnect_warning").await["data"]["reason"], "token_expiring");
     assert_eq!(client.find("connection_error").await["data"]["error_code"], "AUTHENTICATION_FAILED");
     assert_eq!(client.closed().await.0, 1008);
-    let short = token_for("ann", TENANT, Role::Viewer, Duration::seconds(2));
+    let short = token_for("ann", TENANT, Role::Viewer, Duration::seconds(4));
     let mut client = Client::with_bearer(&edge.url("/ws"), &short).await;
     client.expect("connection.ready").await;
     client.expect("error").await;
@@ -100,7 +100,7 @@ async fn an_expiring_token_is_warned_of_and_ends_the_connection() {
 #[tokio::test]
 async fn a_fresh_token_extends_the_session() {
     let edge = Edge::start().await;
-    let short = token_for("ann", TENANT, Role::Viewer, Duration::seconds(2));
+    let short = token_for("ann", TENANT, Role::Viewer, Duration::seconds(4));
     let mut client = Client::with_bearer(&edge.url("/ws"), &short).await;
     let first = client.expect("connection.ready").await;
     client.send(&json!({"type": "auth", "token": token("bob", Role::Admin)})).await;
@@ -112,7 +112,7 @@ async fn a_fresh_token_extends_the_session() {
     assert_eq!(first["data"]["connection_id"], second["data"]["connection_id"]);
     assert_eq!(second["data"]["capabilities"], json!(["subscribe", "request", "command"]));
     // Past the first token's end, which nothing but time can bring about.
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(4500)).await;
     client.settle().await;
 }
 

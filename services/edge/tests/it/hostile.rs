@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a handshake may take in these tests.
 const HANDSHAKE: Duration = Duration::from_millis(400);
 
-async fn edge_with(handshakes_max: u32) -> Edge {
+async fn edge_with(handshakes_max: u32, handshake: Duration) -> Edge {
     Edge::start_with(|config| {
-        config.timing.handshake = HANDSHAKE;
+        config.timing.handshake = handshake;
         config.handshakes_max = handshakes_max;
         config.accepts_per_second = 0;
     })
@@ -70,7 +70,7 @@ async fn is_served(edge: &Edge) {
 
 #[tokio::test]
 async fn a_request_of_a_byte_at_a_time_is_given_up() {
-    let edge = edge_with(1024).await;
+    let edge = edge_with(1024, HANDSHAKE).await;
     let mut stream = connect(&edge).await;
     stream.set_nodelay(true).unwrap();
     let began = tokio::time::Instant::now();
@@ -88,7 +88,8 @@ async fn a_request_of_a_byte_at_a_time_is_given_up() {
 
 #[tokio::test]
 async fn those_who_dawdle_leave_room_and_those_without_are_told_when_to_come_back() {
-    let edge = edge_with(4).await;
+    // Long enough that the first still dawdles when the third has come.
+    let edge = edge_with(4, Duration::from_secs(3)).await;
     let mut dawdlers = Vec::new();
     for _ in 0..2 {
         let mut dawdler = connect(&edge).await;
@@ -132,7 +133,7 @@ async fn rest_of_health(edge: &Edge) -> String {
 
 #[tokio::test]
 async fn requests_without_end_are_cut_off() {
-    let edge = edge_with(1024).await;
+    let edge = edge_with(1024, HANDSHAKE).await;
     let start = "GET /ws HTTP/1.1\r\nHost: edge\r\n";
     for (what, beginning, again) in [
         ("header lines", start.to_owned(), "X: y\r\n"),
@@ -151,7 +152,7 @@ async fn requests_without_end_are_cut_off() {
 
 #[tokio::test]
 async fn bytes_that_are_no_text_do_no_harm() {
-    let edge = edge_with(1024).await;
+    let edge = edge_with(1024, HANDSHAKE).await;
     let handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for (path, header, accepted) in [

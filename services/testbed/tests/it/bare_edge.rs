@@ -80,7 +80,7 @@ async fn commands_go_their_way_and_a_token_ends_at_its_time() {
         (&json!("operator-1"), &json!("127.0.0.1"), &json!("dashboard/1.0")),
         "the word of the edge is believed"
     );
-    let short = token_at(TENANT, Role::Viewer, signalbox_telemetry::now(), Duration::seconds(2));
+    let short = token_at(TENANT, Role::Viewer, signalbox_telemetry::now(), Duration::seconds(5));
     let mut short = Socket::open(&edge, EVERY_PLACE[3], &short).await;
     assert!(short.is_open().await);
     assert_eq!(short.closed().await, 1008);

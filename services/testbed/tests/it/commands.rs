@@ -27,7 +27,7 @@ fn update(sequence: u64, command_id: &str, state: ExecutionState) -> v1::Report 
 }
 
 /// An agent that has never connected.
-async fn register(state: &State, agent_id: &str) {
+pub(crate) async fn register(state: &State, agent_id: &str) {
     let create = v1::CreateAgentRequest { agent_id: agent_id.into(), ..v1::CreateAgentRequest::default() };
     let admin = Client::new(state.channel(), Role::Admin);
     admin.agents().create_agent(create).await.expect("it is registered");

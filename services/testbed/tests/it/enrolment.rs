@@ -186,7 +186,6 @@ async fn a_key_gives_way_to_the_next_once_that_is_used() {
     let new = rotate(&one, &old).await.unwrap();
     assert_eq!(new.key.as_ref().map(|key| key.agent_id.as_str()), Some("web-1"));
     assert!(who(&one, &old).await.is_ok() && who(&two, &old).await.is_ok(), "the new one was not used yet");
-    assert_eq!(rotate(&one, &old).await.unwrap_err().code(), Code::ResourceExhausted, "one at a time");
     assert!(who(&two, &new.secret).await.is_ok());
     let ended = session.ended().await;
     assert_eq!((ended.code(), ended.message()), (Code::Unauthenticated, "the API key was revoked"));

@@ -13,7 +13,7 @@ use tonic::Code;
 use uuid::{NoContext, Timestamp, Uuid};
 use v1::AgentStatus::Active;
 
-use crate::sessions::blocked;
+use crate::{commands::register, sessions::blocked};
 
 async fn pool(database: &SecretString) -> PgPool {
     PgPool::connect(database.expose_secret()).await.unwrap()
@@ -93,8 +93,7 @@ async fn a_run_that_began_earlier_takes_the_session_of_a_later_one_only_once_tha
 async fn a_command_is_not_sent_before_it_is_on_record_that_it_may_have_been() {
     let database = database().await;
     let (state, pool) = (State::start(&database).await, pool(&database).await);
-    let hello = hello("web-1");
-    drop(AgentWire::open(state.channel(), hello.clone()).await.unwrap());
+    register(&state, "web-1").await;
     let operator = Client::new(state.channel(), Role::Operator);
     let stop = v1::IssueCommandRequest {
         name: "stop".into(),
@@ -105,7 +104,7 @@ async fn a_command_is_not_sent_before_it_is_on_record_that_it_may_have_been() {
     let mut hold = pool.begin().await.unwrap();
     sqlx::query("SELECT FROM command_executions FOR UPDATE").execute(&mut *hold).await.unwrap();
     let channel = state.channel();
-    let mut wire = AgentWire::open(channel.clone(), hello).await.unwrap();
+    let mut wire = AgentWire::open(channel.clone(), hello("web-1")).await.unwrap();
     blocked(&pool).await;
     // On the same connection, so that what was sent before has arrived when this is answered.
     Client::new(channel, Role::Viewer).agents().list_agents(v1::ListAgentsRequest::default()).await.unwrap();

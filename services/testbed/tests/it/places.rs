@@ -2,7 +2,7 @@
 
 use signalbox_identity::Role;
 use signalbox_proto::v1;
-use signalbox_testbed::{Client, State, database, token};
+use signalbox_testbed::{Client, State, database, soon, token};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -113,16 +113,17 @@ async fn a_call_that_is_late_does_not_undo_a_newer_one() {
 async fn an_edge_that_died_gives_its_places_back() {
     let state = State::start(&database().await).await;
     let (dead, alive) = (Edge::new(&state), Edge::known(&state).await);
-    dead.renew(1000).await;
+    dead.renew(60_000).await;
     assert_eq!(dead.hold("ann", 5, 5).await.unwrap(), (true, 5));
     assert_eq!(alive.hold("ann", 1, 5).await.unwrap(), (false, 5));
-    loop {
-        // The lease runs out by the database's clock, which nothing announces.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        if alive.hold("ann", 1, 5).await.unwrap().0 {
-            break;
+    dead.renew(1000).await;
+    soon("end of the lease", async {
+        // It runs out by the database's clock, which nothing announces.
+        while !alive.hold("ann", 1, 5).await.unwrap().0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-    }
+    })
+    .await;
     assert!(!dead.renew(60_000).await.known, "it is told that it has to say its places again");
     state.stop().await;
 }

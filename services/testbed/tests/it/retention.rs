@@ -357,7 +357,7 @@ async fn a_replica_that_was_cut_off_from_the_database_finds_its_logs_behind_the_
     publish(&a, TENANT, 2).await;
     age(&pool, TENANT, 200, 40).await;
     until(&pool, "deletion of the old events", "SELECT min(revision) = 201 FROM events").await;
-    proxy.mend().await;
+    proxy.mend();
     let told = loop {
         match soon("response", stream.message()).await.unwrap().and_then(|response| response.response) {
             Some(Response::Progress(_)) => {}

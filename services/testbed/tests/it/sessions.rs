@@ -153,7 +153,7 @@ async fn a_replica_that_stops_asks_its_agents_to_go_elsewhere() {
 #[tokio::test]
 async fn a_session_ends_with_its_token() {
     let state = State::start(&database().await).await;
-    let token = token_at(TENANT, Role::Agent, now(), Duration::seconds(2));
+    let token = token_at(TENANT, Role::Agent, now(), Duration::seconds(5));
     let client = Client::with_token(state.channel(), &token);
     let mut wire = AgentWire::open_as(&client, hello("web-1")).await.unwrap();
     assert_eq!(wire.ended().await.code(), Code::Unauthenticated);

@@ -25,7 +25,8 @@ const CLIENTS: usize = 100;
 #[tokio::test]
 async fn of_the_agents_of_a_dead_replica_none_is_lost_before_its_grace_and_who_returns_is_welcome() {
     let database = database().await;
-    let a = State::start(&database).await;
+    // Nobody is given up for being silent while there are so many.
+    let a = State::start_with(&database, |config| config.heartbeat_interval_ms = 60_000).await;
     let names: Vec<String> = (0..AGENTS).map(|at| format!("web-{at}")).collect();
     let _held = connect(&a, &names).await;
     let begin = Watcher::start(a.channel()).await.started.after;
@@ -34,7 +35,10 @@ async fn of_the_agents_of_a_dead_replica_none_is_lost_before_its_grace_and_who_r
     let pool = sqlx::PgPool::connect(database.expose_secret()).await.unwrap();
     sqlx::query("UPDATE replicas SET lease_until = now()").execute(&pool).await.unwrap();
 
-    let b = State::start_with(&database, |config| config.adopt_after_s = 0).await;
+    let b = State::start_with(&database, |config| {
+        (config.adopt_after_s, config.heartbeat_interval_ms) = (0, 60_000);
+    })
+    .await;
     let mut watcher = Watcher::start_after(b.channel(), begin).await;
     let returned = connect(&b, &names[..RETURNING]).await;
     let mut away: HashSet<String> = HashSet::new();

@@ -178,7 +178,7 @@ async fn while_the_database_is_away_the_status_says_so() {
     let asked = soon("status", status(&state)).await;
     assert_eq!((asked.health(), asked.cursor), (Health::Degraded, None));
     assert_eq!(asked.components["database"], i32::from(Health::Down));
-    proxy.mend().await;
+    proxy.mend();
     let back = soon("recovery", async {
         loop {
             let asked = status(&state).await;

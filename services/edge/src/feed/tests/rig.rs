@@ -59,6 +59,8 @@ pub(super) struct Rig {
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
     listener: TcpListener,
+    /// Held by whoever connects, so that each is given the connection that is its own.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 pub(super) fn config() -> FeedConfig {
@@ -85,7 +87,8 @@ impl Rig {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_send_buffer_size(16 * 1024).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        Self { state, feeds, tasks, shutdown, listener: socket.listen(64).unwrap() }
+        let (listener, connecting) = (socket.listen(64).unwrap(), tokio::sync::Mutex::default());
+        Self { state, feeds, tasks, shutdown, listener, connecting }
     }
 
     /// A client in the tenant of these tests.
@@ -101,7 +104,9 @@ impl Rig {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
         let addr = self.listener.local_addr().unwrap();
+        let connecting = self.connecting.lock().await;
         let (client, server) = tokio::join!(socket.connect(addr), self.listener.accept());
+        drop(connecting);
         let (read_half, write_half) = server.unwrap().0.into_split();
         let (member, notices) = self.feeds.join(encoder, write_half);
         member.enter(tenant_id);

@@ -1,15 +1,12 @@
 //! What administrators of the platform do to tenants, as the command line does it and `signalbox audit` shows it.
 
-use std::{fs::File, net::TcpListener, process::Stdio};
+use std::{fs::File, path::Path, process::Stdio};
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use signalbox_identity::Role;
 use signalbox_testbed::{SECRET, database, program_path, soon, token};
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-};
+use tokio::process::{Child, Command};
 
 /// A replica as a process, with what it logs in a file.
 struct Replica {
@@ -24,29 +21,38 @@ fn program(name: &str) -> Command {
     command
 }
 
+/// Where a service says that it serves.
+fn serving_at(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).expect("it was created");
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let lines = whole.map(|line| serde_json::from_str::<Value>(line).expect("lines are JSON"));
+    let mut serving = lines.filter(|line| line["fields"]["message"] == "serving");
+    serving.find_map(|line| line["fields"]["address"].as_str().map(Into::into))
+}
+
 impl Replica {
     async fn start() -> Self {
         let log = tempfile::NamedTempFile::new().expect("there is room for a log");
-        let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-        let address = free.local_addr().expect("it is bound");
-        drop(free);
         let process = program("signalbox-state")
             .env("SIGNALBOX_PROFILE", "development")
             .env("SIGNALBOX_JWT_SECRET", SECRET)
             .env("SIGNALBOX_DATABASE_URL", database().await.expose_secret())
-            .env("SIGNALBOX_STATE_LISTEN", address.to_string())
+            .env("SIGNALBOX_STATE_LISTEN", "127.0.0.1:0")
             .env("SIGNALBOX_STATE_METRICS_LISTEN", "127.0.0.1:0")
             .env("SIGNALBOX_LOG_FORMAT", "json")
             .stderr(File::create(log.path()).expect("it is ours"))
             .spawn()
             .expect("the state service is built");
-        soon("state service", async {
-            while TcpStream::connect(address).await.is_err() {
+        let address = soon("state service", async {
+            loop {
+                if let Some(address) = serving_at(log.path()) {
+                    return address;
+                }
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
-        })
-        .await;
-        Self { process, url: format!("http://{address}"), log }
+        });
+        let url = format!("http://{}", address.await);
+        Self { process, url, log }
     }
 
     /// Runs the command line for somebody of a tenant, and gives what it writes.

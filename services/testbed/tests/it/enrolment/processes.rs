@@ -47,7 +47,7 @@ async fn an_agent_enrols_itself_once_and_keeps_its_key_fresh() {
     let secret = token(&state, 1, false, KEY_TTL_S).await;
     let mut events = Watcher::start(state.channel()).await;
     let script = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); echo line $n; sleep 0.1; done";
-    let agent = start(&state, dir.path(), Some(&secret), script);
+    let mut agent = start(&state, dir.path(), Some(&secret), script);
     assert_eq!(events.next_of("enrolment.used").await.agent_id, "web-1");
     let first = kept(dir.path());
     // Every line is in the log once and in order, whatever session it was sent on.
@@ -70,7 +70,8 @@ async fn an_agent_enrols_itself_once_and_keeps_its_key_fresh() {
     }
     assert!(lines > 10, "{lines}");
     assert_ne!(kept(dir.path()), first);
-    drop(agent);
+    soon("end of the agent", agent.kill()).await.unwrap();
+    let mut events = Watcher::start(state.channel()).await;
     // The token is used up, and the agent does not need it any more.
     let _agent = start(&state, dir.path(), None, "sleep 1000");
     soon("session", async { while events.next_of("agent.connectivity_change").await.actor != "web-1" {} })

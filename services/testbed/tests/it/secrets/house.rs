@@ -3,14 +3,14 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::Stdio,
     time::Duration,
 };
 
-use signalbox_testbed::{program_path, soon};
+use signalbox_testbed::{Reserved, program_path, soon};
 use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
@@ -44,6 +44,8 @@ pub(super) struct House {
     client_tls: Variables,
     pub(super) server_tls: Variables,
     _authority: Authority,
+    /// The addresses of the servers, for as long as they may want to listen there.
+    _reserved: Vec<Reserved>,
 }
 
 struct Replica {
@@ -72,8 +74,9 @@ impl House {
         let database_url = login(secrets).await;
         let authority = Authority::new();
         let (server_tls, client_tls) = certificates(&authority, secrets);
-        let start = |name: &str, tls: &[(&str, PathBuf)]| {
-            let (grpc, metrics) = (free_address(), free_address());
+        let mut reserved = Vec::new();
+        let mut start = |name: &str, tls: &[(&str, PathBuf)]| {
+            let [grpc, metrics] = [(); 2].map(|()| reserve(&mut reserved));
             let mut command = program(&dir, "signalbox-state", name);
             command
                 .env("SIGNALBOX_DATABASE_URL", &database_url)
@@ -84,7 +87,7 @@ impl House {
             Replica { process: command.spawn().expect("the state service is built"), grpc, metrics }
         };
         let replicas = vec![start("state-1", &[]), start("state-2", &[]), start("state-tls", &server_tls)];
-        let edge = free_address();
+        let edge = reserve(&mut reserved);
         let edge_process = program(&dir, "signalbox-edge", "edge")
             .env("SIGNALBOX_JWT_SECRET", &jwt_secret)
             .env("SIGNALBOX_GRPC_URL", format!("http://{}", replicas[0].grpc))
@@ -105,6 +108,7 @@ impl House {
             client_tls,
             server_tls,
             _authority: authority,
+            _reserved: reserved,
         }
     }
 
@@ -288,7 +292,9 @@ fn program(dir: &TempDir, name: &str, log: &str) -> Command {
     command
 }
 
-pub(super) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("a listening socket has an address")
+/// An address that nobody else is given while a server comes to listen there.
+fn reserve(reserved: &mut Vec<Reserved>) -> SocketAddr {
+    let address = Reserved::any();
+    reserved.push(address);
+    reserved[reserved.len() - 1].address()
 }

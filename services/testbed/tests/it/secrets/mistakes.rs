@@ -1,11 +1,14 @@
 //! Programs that are called wrongly, asked for their settings or for help, each with every secret at hand.
 
-use super::house::{House, free_address};
+use signalbox_testbed::Reserved;
+
+use super::house::House;
 
 /// Calls every program in every such way, and gives all that they say.
 pub(super) async fn make_all(house: &House, key: &str) -> Vec<u8> {
     let mut said = Vec::new();
-    let listen = free_address().to_string();
+    let nobody = Reserved::any();
+    let listen = nobody.address().to_string();
     let server_tls: Vec<_> =
         house.server_tls.iter().map(|(name, path)| (*name, path.to_str().expect("it is text"))).collect();
     let good = [

@@ -24,7 +24,7 @@ impl Scene<'_> {
             S::BadQuery => (Place::Query, "rubbish".to_owned()),
             S::BadMessage => (Place::Message, "rubbish".to_owned()),
             S::ExpiredCredential => (Place::Query, lasting(-1)),
-            S::CredentialExpires => (Place::Query, lasting(2)),
+            S::CredentialExpires => (Place::Query, lasting(4)),
             S::AgentCredential => (Place::Query, token("web-1", Role::Agent)),
             S::UnknowableKey => (Place::Query, API_KEY.to_owned()),
             S::NoCredential => {
