@@ -49,7 +49,7 @@ const RESETTLE_EVERY: u64 = 400;
 const ANSWERS_MAX: usize = 40;
 const SILENCE_MAX: Duration = Duration::from_millis(40);
 /// Of so many calls at least the answer must hold what is the attacker's own: the attempts reach what they are to reach.
-const REACHED_MIN: usize = 180;
+const REACHED_MIN: usize = 100;
 /// How often the attacker has a line of its own logged while it tries the protocols.
 const LINE_EVERY: Duration = Duration::from_millis(100);
 
