@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use signalbox_identity::Role;
-use signalbox_testbed::{Dashboard, Edge, Program, State, database};
+use signalbox_testbed::{Dashboard, Edge, Program, State, database, soon};
 
 /// A program that runs until it is told to stop.
 const SLEEPER: &str = "echo ready; exec sleep 600";
@@ -56,7 +56,10 @@ async fn a_command_given_to_one_edge_reaches_an_agent_at_the_other_replica_and_i
         course.push(message["data"]["new_state"].as_str().expect("a state is a word").to_owned());
     }
     // It is measured each second, and told each five whether there is anything or not.
-    while !steering.next_of("metrics_update").await["data"]["agents"]["web-1"].is_object() {}
+    soon("measurement of web-1", async {
+        while !steering.next_of("metrics_update").await["data"]["agents"]["web-1"].is_object() {}
+    })
+    .await;
 
     agent.kill().await;
     for server in [edge_a, edge_b] {

@@ -294,7 +294,8 @@ fn program(dir: &TempDir, name: &str, log: &str) -> Command {
 
 /// An address that nobody else is given while a server comes to listen there.
 fn reserve(reserved: &mut Vec<Reserved>) -> SocketAddr {
-    let address = Reserved::any();
-    reserved.push(address);
-    reserved[reserved.len() - 1].address()
+    let free = Reserved::any();
+    let address = free.address();
+    reserved.push(free);
+    address
 }
