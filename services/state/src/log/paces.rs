@@ -72,7 +72,9 @@ impl Paces {
         let is_stale = now - found.at > REFUSED_FOR;
         if over <= Duration::ZERO || is_stale {
             found.pace = found.pace.charged(1, now);
-            found.at = if is_stale { now } else { found.at };
+            if is_stale {
+                found.at = now;
+            }
             return Ok(());
         }
         let (first, next) = (now + over, found.told + found.pace.price(1));

@@ -408,25 +408,7 @@ async fn a_dashboard_that_was_away_for_too_long_is_told_and_goes_on_live() {
 /// the log begins, and goes on there.
 async fn follow(state: &State, begin: &v1::Cursor, upto: u64) {
     let mut after = begin.clone();
-    loop {
-        let mut position = after.revision;
-        // It may have been cut off again before the watch begins.
-        let told = match Watcher::try_start_after(state.channel(), Some(after)).await {
-            Err(told) => Some(told),
-            Ok(watcher) => {
-                let mut watcher = watcher.with_calls();
-                let told = loop {
-                    if watcher.position >= upto {
-                        return;
-                    }
-                    if let Err(told) = watcher.try_next().await {
-                        break told;
-                    }
-                };
-                position = watcher.position;
-                told
-            }
-        };
+    while let Some((position, told)) = read_until_cut(state, after, upto).await {
         let Some(Response::OutOfRange(told)) = told else {
             panic!("expected to be told of the cut, got {told:?}")
         };
@@ -435,6 +417,22 @@ async fn follow(state: &State, begin: &v1::Cursor, upto: u64) {
         assert!(oldest.revision > position, "{oldest:?} has been seen already");
         after = oldest;
     }
+}
+
+/// Reads up to a revision. Where that does not get so far: how far it got, and what it was told then.
+async fn read_until_cut(state: &State, after: v1::Cursor, upto: u64) -> Option<(u64, Option<Response>)> {
+    let position = after.revision;
+    let mut watcher = match Watcher::try_start_after(state.channel(), Some(after)).await {
+        Ok(watcher) => watcher.with_calls(),
+        // It was cut off again before the watch began.
+        Err(told) => return Some((position, Some(told))),
+    };
+    while watcher.position < upto {
+        if let Err(told) = watcher.try_next().await {
+            return Some((watcher.position, told));
+        }
+    }
+    None
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

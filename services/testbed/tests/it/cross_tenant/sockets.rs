@@ -45,7 +45,7 @@ pub(super) async fn try_frames(
 ) {
     let mut socket = None;
     let mut sent = Vec::new();
-    let mut own = 0;
+    let mut shows_own = false;
     for number in 0..frames {
         let mut rng = StdRng::seed_from_u64(seed ^ (number << 8));
         if number % FRAMES_A_CONNECTION == 0 {
@@ -65,7 +65,7 @@ pub(super) async fn try_frames(
         loop {
             match soon("answer", open.next()).await {
                 Some(Ok(Message::Text(text))) => {
-                    own += usize::from(is_own(&text, || format!("seed {seed}, {dialect} after {sent:?}")));
+                    shows_own |= is_own(&text, || format!("seed {seed}, {dialect} after {sent:?}"));
                 }
                 Some(Ok(Message::Pong(_))) => {
                     socket = Some(open);
@@ -77,18 +77,27 @@ pub(super) async fn try_frames(
             }
         }
     }
-    // Whatever chance and the pace of this machine left out: something of its own is there to be seen.
+    // Chance and the pace of this machine may have left it out.
+    if !shows_own {
+        ask_for_own(edge, dialect, seed, cursors).await;
+    }
+}
+
+/// Asks for what is the attacker's own, and waits until it is shown.
+async fn ask_for_own(edge: &Edge, dialect: &str, seed: u64, cursors: &[String]) {
     let mut open = connect(edge, dialect, cursors, &mut StdRng::seed_from_u64(seed)).await;
     if let Some(asking) = own_log(dialect, &cursors[0]) {
         let _ = open.send(Message::text(asking.to_string())).await;
     }
-    while own == 0 {
+    loop {
         let shown = soon(&format!("something of its own over {dialect}"), open.next()).await;
         let Some(Ok(message)) = shown else {
             panic!("seed {seed}: {dialect} showed nothing at all: {shown:?}")
         };
-        if let Message::Text(text) = message {
-            own += usize::from(is_own(&text, || format!("seed {seed}, {dialect}")));
+        if let Message::Text(text) = message
+            && is_own(&text, || format!("seed {seed}, {dialect}"))
+        {
+            return;
         }
     }
 }

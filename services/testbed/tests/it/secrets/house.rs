@@ -76,7 +76,7 @@ impl House {
         let (server_tls, client_tls) = certificates(&authority, secrets);
         let mut reserved = Vec::new();
         let mut start = |name: &str, tls: &[(&str, PathBuf)]| {
-            let [grpc, metrics] = [(); 2].map(|()| reserve(&mut reserved));
+            let (grpc, metrics) = (reserve(&mut reserved), reserve(&mut reserved));
             let mut command = program(&dir, "signalbox-state", name);
             command
                 .env("SIGNALBOX_DATABASE_URL", &database_url)
